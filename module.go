@@ -1,7 +1,14 @@
 package logtoauth
 
 import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
 )
 
 // Handler is a middleware that admits a request only with a valid access
@@ -185,6 +192,134 @@ type Handler struct {
 	// If true, every request passes; what would have been refused is decided,
 	// logged and counted. A refused token never sets user placeholders.
 	ReportOnly bool `json:"report_only,omitempty"`
+
+	logger        *zap.Logger
+	now           clock
+	validator     validator
+	requirements  requirements
+	organizations organizationIDs
+	sources       tokenSources
+	vary          []string
+	origins       *originGuard
+	responder     responder
+}
+
+// CaddyModule returns the Caddy module information.
+func (*Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.logto_auth",
+		New: func() caddy.Module { return new(Handler) },
+	}
+}
+
+// Provision builds the handler from its configuration. It touches files but
+// not the network; keys are fetched when the config has started.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	h.logger = ctx.Logger()
+	h.now = time.Now
+	if err := h.expand(caddy.NewReplacer()); err != nil {
+		return err
+	}
+	// All mistakes are told before anything is built: what is built below
+	// relies on there being none.
+	if err := joinProblems(h.problems(afterLoad)); err != nil {
+		return err
+	}
+	h.applyDefaults()
+
+	var err error
+	if h.requirements, err = newRequirements(h.Scopes, h.AnyScopes, h.Claims); err != nil {
+		return err
+	}
+	h.requirements.organization = organizationRule{mode: h.OrganizationMode, listed: len(h.Organizations) > 0}
+	h.requirements.model = modelOf(h.Audiences, h.requirements.organization)
+	h.requirements.audiences = h.Audiences
+	h.requirements.audienceStatus = h.AudienceMismatch
+
+	h.sources = newTokenSources(h.TokenSources)
+	h.vary = h.sources.vary()
+	if h.origins, err = newOriginGuard(h.TrustedOrigins); err != nil {
+		return fmt.Errorf("trusted_origins: %w", err)
+	}
+	h.responder = responder{
+		handleErrors: h.Errors == errorsHandleErrors,
+		realm:        h.Realm,
+		scopes:       h.requirements.challengeScopes,
+	}
+	return h.provisionValidator(ctx)
+}
+
+// expand replaces the placeholders that are known at load.
+func (h *Handler) expand(repl *caddy.Replacer) error {
+	var errs []error
+	expand := func(setting string, values ...*string) {
+		for _, value := range values {
+			expanded, err := repl.ReplaceOrErr(*value, true, true)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", setting, err))
+				continue
+			}
+			*value = expanded
+		}
+	}
+	expand("endpoint", &h.Endpoint)
+	expand("jwks_uri", &h.JWKSURI)
+	expand("jwks_file", &h.JWKSFile)
+	expand("trusted_ca_file", &h.TrustedCAFile)
+	for i := range h.Issuers {
+		expand("issuer", &h.Issuers[i])
+	}
+	for i := range h.Audiences {
+		expand("audience", &h.Audiences[i])
+	}
+	organizations, err := parseOrganizationIDs(repl, h.Organizations)
+	if err != nil {
+		errs = append(errs, fmt.Errorf("organization: %w", err))
+	}
+	h.organizations = organizations
+	return errors.Join(errs...)
+}
+
+// provisionValidator acquires the tenant's keys and builds the validator.
+func (h *Handler) provisionValidator(ctx caddy.Context) error {
+	app, err := ctx.App(appName)
+	if err != nil {
+		return err
+	}
+	tenant := tenantConfig{
+		Endpoint:        h.Endpoint,
+		Issuers:         h.Issuers,
+		JWKSURI:         h.JWKSURI,
+		JWKSFile:        h.JWKSFile,
+		InsecureHTTP:    h.InsecureHTTP,
+		RefreshInterval: time.Duration(h.RefreshInterval),
+		RefreshCooldown: time.Duration(h.RefreshCooldown),
+		MaxStale:        time.Duration(*h.MaxStale),
+		FetchTimeout:    time.Duration(h.FetchTimeout),
+		CacheSize:       *h.CacheSize,
+	}
+	if h.TrustedCAFile != "" {
+		pem, err := os.ReadFile(h.TrustedCAFile)
+		if err != nil {
+			return fmt.Errorf("trusted_ca_file: %w", err)
+		}
+		tenant.TrustedCA = string(pem)
+	}
+	keys, err := app.(*App).keySet(tenant)
+	if err != nil {
+		return err
+	}
+	h.validator = validator{
+		keys: keys,
+		rules: tokenRules{
+			algorithms: h.Algorithms,
+			types:      normalizeTypes(h.TokenTypes),
+			issuers:    h.Issuers,
+			leeway:     int64(time.Duration(*h.Leeway) / time.Second),
+			maxAge:     int64(time.Duration(h.MaxAge) / time.Second),
+		},
+	}
+	return nil
 }
 
 // ClaimRequirement asks that a claim has one of some values.
@@ -237,3 +372,10 @@ type ResourceMetadata struct {
 	// The URL of documentation for developers. Default: none.
 	Documentation string `json:"documentation,omitempty"`
 }
+
+// Interface guards.
+var (
+	_ caddy.Module                = (*Handler)(nil)
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+)

@@ -1,5 +1,14 @@
 package logtoauth
 
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+)
+
 // Require is a middleware that asks more of a request that a preceding
 // [Handler] has admitted: scopes, an organization, claims. It refuses with
 // 401 where no handler admitted the request with a token, so it fails closed.
@@ -24,4 +33,90 @@ type Require struct {
 
 	// The claims that must hold, all of them. Default: none.
 	Claims []ClaimRequirement `json:"claims,omitempty"`
+
+	logger        *zap.Logger
+	requirements  requirements
+	organizations organizationIDs
 }
+
+// CaddyModule returns the Caddy module information.
+func (*Require) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.logto_require",
+		New: func() caddy.Module { return new(Require) },
+	}
+}
+
+// Provision builds the handler from its configuration.
+func (q *Require) Provision(ctx caddy.Context) error {
+	q.logger = ctx.Logger()
+	var err error
+	if q.organizations, err = parseOrganizationIDs(caddy.NewReplacer(), q.Organizations); err != nil {
+		return fmt.Errorf("organization: %w", err)
+	}
+	if err := joinProblems(q.problems()); err != nil {
+		return err
+	}
+	if q.requirements, err = newRequirements(q.Scopes, q.AnyScopes, q.Claims); err != nil {
+		return err
+	}
+	q.requirements.organization = organizationRule{mode: q.OrganizationMode, listed: len(q.Organizations) > 0}
+	return nil
+}
+
+// ServeHTTP passes an admitted request on if its token holds what is asked,
+// and refuses it otherwise.
+func (q *Require) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	state := stateOf(r)
+	if state.preflight {
+		return next.ServeHTTP(w, r)
+	}
+	refusal := q.decide(state, r)
+	if refusal == nil {
+		q.organizations.keepHeaders(r)
+		return next.ServeHTTP(w, r)
+	}
+	// What a logto_auth refused before, in report_only, is noted already.
+	if state.refusal == nil {
+		state.refusal = refusal
+		logRefusal(q.logger, r, refusal, state.info, "", &q.requirements)
+	}
+	switch {
+	case state.handler == nil:
+		return new(responder).refuse(w, r, refusal)
+	case state.handler.ReportOnly:
+		return next.ServeHTTP(w, r)
+	default:
+		return state.handler.responder.refuse(w, r, refusal)
+	}
+}
+
+// decide judges what the preceding logto_auth left.
+func (q *Require) decide(state *requestState, r *http.Request) *Refusal {
+	if state.info == nil {
+		// Nobody was admitted: there was no logto_auth, or it let an
+		// anonymous request pass.
+		if state.anonymous != nil {
+			return state.anonymous
+		}
+		return refuseMissingToken()
+	}
+	base := &state.handler.requirements
+	asked := q.requirements
+	asked.model = asked.modelAfter(base)
+	_, refusal := asked.checkOrganization(state.info, q.organizations.resolve(r))
+	if refusal == nil {
+		refusal = asked.checkPermissions(state.info)
+	}
+	if refusal != nil && refusal.Reason == ReasonInsufficientScope {
+		refusal.scopes = mergeScopes(base.challengeScopes, asked.challengeScopes)
+	}
+	return refusal
+}
+
+// Interface guards.
+var (
+	_ caddy.Module                = (*Require)(nil)
+	_ caddy.Provisioner           = (*Require)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Require)(nil)
+)

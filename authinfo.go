@@ -1,0 +1,170 @@
+package logtoauth
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// AuthInfo is what a verified access token says. It is shared between
+// requests that show the same token and must not be changed.
+type AuthInfo struct {
+	// Subject is `sub`: the user, or the client of a machine-to-machine token.
+	Subject string
+
+	// ClientID is `client_id` (RFC 9068 section 2.2).
+	ClientID string
+
+	// OrganizationID is the organization that was checked: `organization_id`,
+	// or the one of an organization audience. It is empty for a token that
+	// belongs to none.
+	OrganizationID string
+
+	// Issuer is `iss`.
+	Issuer string
+
+	// TokenID is `jti`.
+	TokenID string
+
+	// Actor is `act.sub`, the acting party of an impersonation token (RFC
+	// 8693 section 4.1).
+	Actor string
+
+	// Scopes are the parts of `scope`.
+	Scopes []string
+
+	// Audience are the values of `aud`.
+	Audience []string
+
+	// IssuedAt is `iat`; zero if absent.
+	IssuedAt time.Time
+
+	// ExpiresAt is `exp`.
+	ExpiresAt time.Time
+
+	// What later checks of a cached token need. Times are Unix seconds; a
+	// token without `nbf` has the least value there.
+	algorithm      string
+	typ            string
+	keyID          string
+	key            *verificationKey
+	expiresAt      int64
+	notBefore      int64
+	issuedAt       int64
+	hasIssuedAt    bool
+	organization   organizationClaim
+	organizationID string
+
+	// payload is the decoded claims set, from which all other claims are read
+	// when somebody asks for one.
+	payload []byte
+	claims  *atomic.Pointer[map[string]any]
+}
+
+// organizationClaim tells an absent `organization_id` from a string and from
+// anything else: a tenant's custom-claims script can put any JSON type there,
+// and only absent or null is absent.
+type organizationClaim uint8
+
+const (
+	organizationAbsent organizationClaim = iota
+	organizationString
+	organizationUnusable
+)
+
+// IsApp tells a machine-to-machine token, whose subject is the client itself.
+func (a *AuthInfo) IsApp() bool { return a.ClientID != "" && a.Subject == a.ClientID }
+
+// Claim returns the claim at path: dots descend, `\.` is a literal dot, digits
+// index arrays. Numbers are of type [json.Number]. A claim that is absent or
+// null is not found.
+func (a *AuthInfo) Claim(path string) (any, bool) {
+	segments, err := parseClaimPath(path)
+	if err != nil {
+		return nil, false
+	}
+	return a.claim(segments)
+}
+
+func (a *AuthInfo) claim(segments []string) (any, bool) {
+	return lookupClaim(a.allClaims(), segments)
+}
+
+// allClaims decodes the payload when a claim is first asked for. Two requests
+// that do so at once both decode; one result is kept.
+func (a *AuthInfo) allClaims() map[string]any {
+	if claims := a.claims.Load(); claims != nil {
+		return *claims
+	}
+	decoder := json.NewDecoder(bytes.NewReader(a.payload))
+	decoder.UseNumber() // an ID of twenty digits must not become 1e19
+	var claims map[string]any
+	if err := decoder.Decode(&claims); err != nil {
+		claims = nil // the payload was decoded before; nothing can be wrong with it now
+	}
+	a.claims.Store(&claims)
+	return claims
+}
+
+// FromContext returns what the token said with which the request of this
+// context was admitted, for handlers written in Go. It reports false where no
+// token was admitted: in anonymous, preflight and refused requests.
+func FromContext(ctx context.Context) (*AuthInfo, bool) {
+	state, ok := caddyhttp.GetVar(ctx, stateVar).(*requestState)
+	if !ok || state.info == nil {
+		return nil, false
+	}
+	info := *state.info
+	info.OrganizationID = state.organizationID
+	return &info, true
+}
+
+// claimText renders a claim for placeholders and headers: strings bare, all
+// else as JSON.
+func claimText(value any) string {
+	switch v := value.(type) {
+	case nil:
+		return ""
+	case string:
+		return v
+	case json.Number:
+		return v.String()
+	case bool:
+		if v {
+			return "true"
+		}
+		return "false"
+	}
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(value); err != nil {
+		return ""
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// printable replaces control characters, which would let a claim break out of
+// a log line or header, by U+FFFD.
+func printable(s string) string {
+	if !holdsControl(s) {
+		return s
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return utf8.RuneError
+		}
+		return r
+	}, s)
+}
+
+func holdsControl(s string) bool {
+	return strings.IndexFunc(s, unicode.IsControl) >= 0
+}

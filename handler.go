@@ -1,0 +1,130 @@
+package logtoauth
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// ServeHTTP admits the request to next or refuses it.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	state := stateOf(r)
+	state.begin(h)
+	addVary(w.Header(), h.vary)
+
+	if h.BypassCORSPreflight && isPreflight(r, h.sources) {
+		state.preflight = true
+		return next.ServeHTTP(w, r)
+	}
+
+	found, refusal := h.sources.find(r)
+	switch {
+	case refusal == nil:
+		refusal = h.admit(state, r, found)
+	case h.Optional && refusal.anonymous():
+		state.anonymous = refusal
+		return next.ServeHTTP(w, r)
+	default:
+		h.logRefusal(r, refusal, nil, "")
+	}
+	if refusal != nil {
+		state.refusal = refusal
+		if !h.ReportOnly {
+			return h.responder.refuse(w, r, refusal)
+		}
+	}
+	return next.ServeHTTP(w, r)
+}
+
+// admit decides about a token and notes the client in the state if it holds.
+func (h *Handler) admit(state *requestState, r *http.Request, found credential) *Refusal {
+	info, organization, refusal := h.decide(r, found)
+	if refusal != nil {
+		h.logRefusal(r, refusal, info, found.token)
+		return refusal
+	}
+	state.info, state.organizationID = info, organization
+	h.organizations.keepHeaders(r)
+	return nil
+}
+
+// decide judges a token and its use in this request. With a refusal it
+// returns the claims as far as they were read, for the operator's log.
+func (h *Handler) decide(r *http.Request, found credential) (info *AuthInfo, organization string, refusal *Refusal) {
+	info, refusal = h.validator.validate(r.Context(), found.token, h.now())
+	if refusal != nil {
+		return info, "", refusal
+	}
+	organization, refusal = h.requirements.check(info, h.organizations.resolve(r))
+	if refusal == nil && found.ambient() {
+		refusal = h.origins.check(r)
+	}
+	return info, organization, refusal
+}
+
+// addVary names the headers a token may stand in. The slice is new for each
+// response: Caddy's header directive may change its elements in place.
+func addVary(header http.Header, names []string) {
+	existing := header["Vary"]
+	if len(existing) == 0 {
+		header["Vary"] = append(make([]string, 0, len(names)), names...)
+		return
+	}
+	for _, name := range names {
+		if !containsFold(existing, name) {
+			header.Add("Vary", name)
+		}
+	}
+}
+
+// logRefusal tells the operator why a request was refused and how to mend it.
+func (h *Handler) logRefusal(r *http.Request, refusal *Refusal, info *AuthInfo, token string) {
+	logRefusal(h.logger, r, refusal, info, token, &h.requirements)
+}
+
+// logRefusal writes one line. What the token says of itself is shown cut and
+// cleaned; the token itself never is.
+func logRefusal(logger *zap.Logger, r *http.Request, refusal *Refusal, info *AuthInfo, token string, q *requirements) {
+	entry := logger.Check(zapcore.DebugLevel, "request refused")
+	if entry == nil {
+		return
+	}
+	verified := info != nil && info.key != nil
+	if info == nil {
+		info = claimedBy(token)
+	}
+	entry.Write(
+		zap.String("reason", string(refusal.Reason)),
+		zap.Int("status", refusal.Status),
+		zap.String("method", loggable(r.Method)),
+		zap.String("host", loggable(r.Host)),
+		zap.String("sub", loggable(info.Subject)),
+		zap.String("client_id", loggable(info.ClientID)),
+		zap.String("kid", loggable(info.keyID)),
+		zap.Bool("verified", verified),
+		zap.String("hint", hint(refusal, info, token, q)),
+	)
+}
+
+// claimedBy reads what a refused token claims to be, as far as it can be read.
+func claimedBy(token string) *AuthInfo {
+	info := new(AuthInfo)
+	parsed, refusal := parseJWS(token)
+	if refusal != nil {
+		return info
+	}
+	info.keyID = parsed.keyID
+	if payload, ok := decodeSegment(parsed.payload); ok {
+		if claims, ok := decodeMembers(payload); ok {
+			info.Subject, _, _ = claims.text("sub")
+			info.ClientID, _, _ = claims.text("client_id")
+		}
+	}
+	return info
+}
+
+// clock is the time source of a handler; tests of captured tokens turn it back.
+type clock func() time.Time

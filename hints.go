@@ -1,0 +1,162 @@
+package logtoauth
+
+import (
+	"strings"
+	"unicode"
+)
+
+// hint tells the operator how to mend what a refusal shows. It is computed
+// only when somebody reads it, and never goes to the client: it names what
+// the site asks for.
+func hint(refusal *Refusal, info *AuthInfo, token string, q *requirements) string {
+	switch refusal.Reason {
+	case ReasonMissingToken:
+		return "the request holds no token where one may stand (token_from)"
+	case ReasonUnsupportedScheme:
+		return `send the token as "Authorization: Bearer …"`
+	case ReasonMultipleTokens:
+		return "send exactly one token, in one place"
+	case ReasonTokenTooLarge:
+		return "the token is larger than 16 KiB; take claims out of the tenant's custom-claims script"
+	case ReasonOpaqueToken:
+		return opaqueHint(token, q)
+	case ReasonMalformedToken:
+		return malformedHint(refusal.Detail)
+	case ReasonUnsupportedType:
+		return "this is an ID token, a logout token or another JWT that is no access token (typ must be at+jwt): send the access token"
+	case ReasonDisallowedAlgorithm:
+		return "the token's algorithm is not in algorithms, or not that of the tenant's key"
+	case ReasonUnknownKey:
+		return "the tenant does not publish a key of this kid: the token is from another tenant, or its key was rotated out"
+	case ReasonBadSignature:
+		return "the token was changed, or signed by another key under the same kid"
+	case ReasonWrongIssuer:
+		return "the token is from another tenant or custom domain: list each domain's issuer in issuer"
+	case ReasonExpired:
+		return "the client must get a new token; if it did, compare the clocks (leeway)"
+	case ReasonNotYetValid:
+		return "the clocks of the tenant and this server differ by more than leeway"
+	case ReasonMissingClaim:
+		return missingClaimHint(refusal.Detail)
+	case ReasonTooOld:
+		return "the token is older than max_age: the client must get a new one"
+	case ReasonBoundToken:
+		return "the token is sender-constrained (cnf); this module takes bearer tokens only"
+	case ReasonKeysUnavailable:
+		return "the tenant's keys could not be loaded; see the messages about its JWKS"
+	case ReasonClaimMismatch:
+		return "the claim " + refusal.Detail + " has none of the required values"
+	case ReasonCrossOrigin:
+		return "a page of another origin used the cookie token: list its origin in trusted_origins if it may"
+	}
+	return requirementHint(refusal, info, q)
+}
+
+// requirementHint explains the refusals that compare the token with the site.
+func requirementHint(refusal *Refusal, info *AuthInfo, q *requirements) string {
+	switch refusal.Reason {
+	case ReasonWrongAudience:
+		return audienceHint(info, q)
+	case ReasonOrganizationForbid:
+		return "this is an organization's token and the site takes global ones: request it without organization_id, or set organization"
+	case ReasonMissingOrganization:
+		return "the token belongs to no organization: request it with resource and organization_id"
+	case ReasonWrongOrganization:
+		if refusal.Detail != "" {
+			return refusal.Detail
+		}
+		return "the token is for another organization: request it with that organization's organization_id"
+	case ReasonInsufficientScope:
+		return "the token lacks scopes: ask for them when requesting it, and grant the role that holds them"
+	}
+	return ""
+}
+
+func opaqueHint(token string, q *requirements) string {
+	switch {
+	case strings.HasPrefix(token, "pat_"):
+		return "this is a personal access token: exchange it for an access token first"
+	case strings.HasPrefix(token, "sub_"):
+		return "this is a subject token: exchange it for an access token first"
+	case q != nil && q.model == modelOrganization:
+		return "opaque token: the client must ask for organization_id=<id>"
+	case q != nil && len(q.audiences) > 0:
+		return "opaque token: the client must ask for resource=" + q.audiences[0]
+	}
+	return "opaque token: the client must ask for a resource"
+}
+
+func malformedHint(detail string) string {
+	switch detail {
+	case detailEncrypted:
+		return "this is an encrypted token (JWE); Logto signs access tokens, it does not encrypt them"
+	case "segments":
+		return "the token has not three parts separated by dots; it may have been cut off on the way"
+	case "crit", "b64":
+		return "the token's header asks for an extension (" + detail + ") that this module does not know"
+	}
+	return "the token is damaged or not in canonical form: " + detail
+}
+
+func missingClaimHint(claim string) string {
+	if claim == "client_id" {
+		return "the token names no client: this is an ID token or no access token of Logto"
+	}
+	return "the token has no usable claim " + claim
+}
+
+// audienceHint finds the small differences that are hard to see.
+func audienceHint(info *AuthInfo, q *requirements) string {
+	if info == nil || q == nil {
+		return ""
+	}
+	if q.model == modelOrganization {
+		return "organization token: request it with organization_id and without resource; aud must be " + organizationURN + "<id>"
+	}
+	for _, got := range info.Audience {
+		if strings.HasPrefix(got, organizationURN) {
+			return "aud is an organization: this site wants the API " + q.audiences[0] + "; request the token with that resource"
+		}
+		for _, want := range q.audiences {
+			switch {
+			case strings.TrimSuffix(got, "/") == strings.TrimSuffix(want, "/"):
+				return "aud " + loggable(got) + " differs from " + want + " only by a trailing slash"
+			case strings.EqualFold(got, want):
+				return "aud " + loggable(got) + " differs from " + want + " only by upper and lower case"
+			case withoutScheme(got) == withoutScheme(want):
+				return "aud " + loggable(got) + " differs from " + want + " only by its scheme"
+			}
+		}
+	}
+	return "the client must ask for resource=" + q.audiences[0]
+}
+
+func withoutScheme(uri string) string {
+	_, rest, found := strings.Cut(uri, "://")
+	if !found {
+		return uri
+	}
+	return rest
+}
+
+// maxLogField bounds what a log line takes from a token.
+const maxLogField = 128
+
+// loggable cuts a text from a token to what a log line may show: at most 128
+// characters, none of them a control character.
+func loggable(s string) string {
+	count := 0
+	for i := range s {
+		if count == maxLogField {
+			s = s[:i]
+			break
+		}
+		count++
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, s)
+}

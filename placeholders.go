@@ -1,0 +1,174 @@
+package logtoauth
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// stateVar is the request variable that holds what was decided about a
+// request. A variable needs no copy of the request, as a context value would,
+// and error routes see it too.
+const stateVar = "logto_auth"
+
+const (
+	userPrefix   = "http.auth.user."
+	claimsPrefix = userPrefix + "claims."
+	logtoPrefix  = "http.auth.logto."
+)
+
+// requestState is what the handlers of this package know about one request.
+// The handler that ran last decides it.
+type requestState struct {
+	// handler is the logto_auth that ran last.
+	handler *Handler
+
+	// info is what the admitted token says; nil unless one was admitted.
+	info *AuthInfo
+
+	// organizationID is the organization that handler checked.
+	organizationID string
+
+	// refusal is why the request was refused, or would have been.
+	refusal *Refusal
+
+	// anonymous is what a request without a token lacked that was let pass.
+	anonymous *Refusal
+
+	// preflight says that handler let the request pass as a CORS preflight.
+	preflight bool
+
+	// forwarded holds the names of the headers set from claims.
+	forwarded []string
+}
+
+// String shows nothing: whoever prints the variable must not get claims.
+func (*requestState) String() string { return stateVar }
+
+// stateOf returns the state of a request. The first call makes its
+// placeholders known, once: Caddy asks the provider that was registered first,
+// so two of them would tell of two users.
+func stateOf(r *http.Request) *requestState {
+	state, ok := caddyhttp.GetVar(r.Context(), stateVar).(*requestState)
+	if ok {
+		return state
+	}
+	state = new(requestState)
+	caddyhttp.SetVar(r.Context(), stateVar, state)
+	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		repl.Map(state.placeholder)
+	}
+	return state
+}
+
+// begin clears what an earlier logto_auth left, so that nothing of it shows
+// when h refuses or lets an anonymous request pass.
+func (s *requestState) begin(h *Handler) {
+	*s = requestState{handler: h, forwarded: s.forwarded}
+}
+
+// placeholder answers Caddy's replacer. Values are computed when asked for.
+func (s *requestState) placeholder(key string) (any, bool) {
+	if name, ok := strings.CutPrefix(key, userPrefix); ok {
+		text, known := s.userPlaceholder(key, name)
+		return printable(text), known
+	}
+	switch key {
+	case logtoPrefix + "reason":
+		if s.refusal != nil {
+			return string(s.refusal.Reason), true
+		}
+		return "", true
+	case logtoPrefix + "error":
+		if s.refusal != nil {
+			return s.refusal.Text, true
+		}
+		return "", true
+	}
+	return nil, false
+}
+
+func (s *requestState) userPlaceholder(key, name string) (text string, known bool) {
+	if path, ok := strings.CutPrefix(key, claimsPrefix); ok {
+		if s.info == nil {
+			return "", true
+		}
+		value, _ := s.info.Claim(path)
+		return claimText(value), true
+	}
+	info := s.info
+	if info == nil {
+		info = new(AuthInfo)
+	}
+	switch name {
+	case "id", "sub":
+		return info.Subject, true
+	case "client_id":
+		return info.ClientID, true
+	case "organization_id":
+		return s.organizationID, true
+	case "issuer":
+		return info.Issuer, true
+	case "token_id":
+		return info.TokenID, true
+	case "scopes":
+		return strings.Join(info.Scopes, " "), true
+	case "audience":
+		return strings.Join(info.Audience, " "), true
+	case "actor":
+		return info.Actor, true
+	case "type":
+		return s.userType(), true
+	case "expires_at":
+		if s.info == nil {
+			return "", true
+		}
+		return info.ExpiresAt.UTC().Format(time.RFC3339), true
+	case "info":
+		return s.infoJSON(), true
+	}
+	return "", false
+}
+
+func (s *requestState) userType() string {
+	switch {
+	case s.info == nil:
+		return "anonymous"
+	case s.info.IsApp():
+		return "app"
+	default:
+		return "user"
+	}
+}
+
+// infoJSON renders `{http.auth.user.info}`, in the names of Logto's own
+// guides for API servers.
+func (s *requestState) infoJSON() string {
+	if s.info == nil {
+		return ""
+	}
+	summary := struct {
+		Sub            string   `json:"sub"`
+		ClientID       string   `json:"clientId"`
+		OrganizationID *string  `json:"organizationId"`
+		Scopes         []string `json:"scopes"`
+		Audience       []string `json:"audience"`
+	}{
+		Sub:      s.info.Subject,
+		ClientID: s.info.ClientID,
+		Scopes:   append([]string{}, s.info.Scopes...),
+		Audience: append([]string{}, s.info.Audience...),
+	}
+	if s.organizationID != "" {
+		summary.OrganizationID = &s.organizationID
+	}
+	text, err := json.Marshal(summary)
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}

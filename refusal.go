@@ -1,0 +1,226 @@
+package logtoauth
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// Reason is the code of a refusal, as logs, metrics and the placeholder
+// `{http.auth.logto.reason}` show it.
+type Reason string
+
+// The reasons for which a request is refused. The comment of each names what
+// the client did or lacks.
+const (
+	ReasonMissingToken        Reason = "missing_token"          // no token where one may stand
+	ReasonUnsupportedScheme   Reason = "unsupported_scheme"     // credentials of another scheme
+	ReasonMultipleTokens      Reason = "multiple_tokens"        // more than one token (RFC 6750 section 2)
+	ReasonTokenTooLarge       Reason = "token_too_large"        // over 16 KiB
+	ReasonMalformedToken      Reason = "malformed_token"        // not a JWS in canonical form, or claims of the wrong type
+	ReasonOpaqueToken         Reason = "opaque_token"           // not a JWT: the client did not ask for a resource
+	ReasonUnsupportedType     Reason = "unsupported_type"       // `typ` is not an access token's (RFC 9068 section 4)
+	ReasonDisallowedAlgorithm Reason = "disallowed_algorithm"   // `alg` is not on the list, or not the key's (RFC 8725 section 3.1)
+	ReasonUnknownKey          Reason = "unknown_key"            // `kid` absent or not in the tenant's key set
+	ReasonBadSignature        Reason = "bad_signature"          // the signature does not hold
+	ReasonWrongIssuer         Reason = "wrong_issuer"           // `iss` is another one
+	ReasonExpired             Reason = "expired"                // `exp` has passed
+	ReasonNotYetValid         Reason = "not_yet_valid"          // `nbf` or `iat` is to come
+	ReasonMissingClaim        Reason = "missing_claim"          // `exp`, `sub`, `client_id` (or `iat` for max_age) missing or empty
+	ReasonTooOld              Reason = "too_old"                // issued longer ago than `max_age`
+	ReasonBoundToken          Reason = "bound_token"            // `cnf`: sender-constrained, shown as a bearer token
+	ReasonKeysUnavailable     Reason = "keys_unavailable"       // no key of the tenant could be loaded
+	ReasonWrongAudience       Reason = "wrong_audience"         // `aud` holds none of the accepted ones
+	ReasonOrganizationForbid  Reason = "organization_forbidden" // an organization's token on a global site
+	ReasonMissingOrganization Reason = "missing_organization"   // no organization where one is asked for
+	ReasonWrongOrganization   Reason = "wrong_organization"     // another organization
+	ReasonInsufficientScope   Reason = "insufficient_scope"     // scopes are missing
+	ReasonClaimMismatch       Reason = "claim_mismatch"         // a claim does not have a required value
+	ReasonCrossOrigin         Reason = "cross_origin"           // a cookie token used from another origin
+)
+
+// The error codes of RFC 6750 section 3.1.
+const (
+	codeInvalidRequest    = "invalid_request"
+	codeInvalidToken      = "invalid_token"
+	codeInsufficientScope = "insufficient_scope"
+)
+
+// The texts of the answer's body. They are part of the contract with clients
+// and say nothing about what was expected.
+const (
+	textMissingToken        = "Authorization header is missing"
+	textUnsupportedScheme   = `Authorization header must start with "Bearer "`
+	textMultipleTokens      = "Multiple access tokens"
+	textInvalidToken        = "Invalid token"
+	textKeysUnavailable     = "Token verification is temporarily unavailable"
+	textOrganizationForbid  = "Organization token not accepted"
+	textOrganizationInvalid = "Organization ID mismatch"
+	textClaimMismatch       = "Claim requirement not met"
+	textCrossOrigin         = "Cross-origin request refused"
+)
+
+// Refusal says why a request is not admitted and how the client is told. It
+// is an error whose message is the text of the answer's body.
+type Refusal struct {
+	// Reason is the code for logs, metrics and placeholders.
+	Reason Reason
+
+	// Status is the HTTP status of the answer.
+	Status int
+
+	// Text is the text of the answer's body.
+	Text string
+
+	// Description is the challenge's error_description, for the client's
+	// developer. It holds nothing from the token or the configuration that
+	// the client does not know, and is empty where the contract has none.
+	Description string
+
+	// Detail names the claim or member that condemned the token, for the
+	// operator's log only.
+	Detail string
+
+	// RetryAfter is how many seconds to wait before the next try, with 503.
+	RetryAfter int
+
+	// code is the challenge's error code; empty without credentials (RFC 6750
+	// section 3.1: no error information then).
+	code string
+
+	// scopes is the challenge's scope attribute.
+	scopes []string
+
+	// unchallenged says that no credential would help, so that the answer
+	// carries no WWW-Authenticate.
+	unchallenged bool
+}
+
+// Error returns the text of the answer's body.
+func (r *Refusal) Error() string { return r.Text }
+
+// anonymous tells whether the request showed no token at all, so that a site
+// for which tokens are optional may let it pass.
+func (r *Refusal) anonymous() bool {
+	return r.Reason == ReasonMissingToken || r.Reason == ReasonUnsupportedScheme
+}
+
+func refuseMissingToken() *Refusal {
+	return &Refusal{Reason: ReasonMissingToken, Status: http.StatusUnauthorized, Text: textMissingToken}
+}
+
+func refuseUnsupportedScheme() *Refusal {
+	return &Refusal{Reason: ReasonUnsupportedScheme, Status: http.StatusUnauthorized, Text: textUnsupportedScheme}
+}
+
+func refuseMultipleTokens() *Refusal {
+	return &Refusal{Reason: ReasonMultipleTokens, Status: http.StatusBadRequest, Text: textMultipleTokens, code: codeInvalidRequest}
+}
+
+// refuseToken refuses a token that is no valid access token of this tenant.
+// All such tokens get the same text, so that a forger learns nothing from it.
+func refuseToken(reason Reason, description, detail string) *Refusal {
+	return &Refusal{
+		Reason:      reason,
+		Status:      http.StatusUnauthorized,
+		Text:        textInvalidToken,
+		Description: description,
+		Detail:      detail,
+		code:        codeInvalidToken,
+	}
+}
+
+func refuseMalformed(detail string) *Refusal {
+	return refuseToken(ReasonMalformedToken, "The token is not a well-formed JWT access token", detail)
+}
+
+func refuseMissingClaim(name string) *Refusal {
+	return refuseToken(ReasonMissingClaim, "The token lacks the claim "+name, name)
+}
+
+func refuseKeysUnavailable(retryAfter int) *Refusal {
+	return &Refusal{
+		Reason:       ReasonKeysUnavailable,
+		Status:       http.StatusServiceUnavailable,
+		Text:         textKeysUnavailable,
+		RetryAfter:   retryAfter,
+		unchallenged: true,
+	}
+}
+
+// refuseForbidden refuses a valid token that does not hold what is asked for.
+func refuseForbidden(reason Reason, text, code string) *Refusal {
+	return &Refusal{Reason: reason, Status: http.StatusForbidden, Text: text, code: code}
+}
+
+func refuseCrossOrigin() *Refusal {
+	return &Refusal{Reason: ReasonCrossOrigin, Status: http.StatusForbidden, Text: textCrossOrigin, unchallenged: true}
+}
+
+// challenge renders the WWW-Authenticate header (RFC 6750 section 3, RFC 9728
+// section 5.1), or "" where the answer carries none. fallbackScopes are those
+// named with metadataURL when the refusal itself names none.
+func (r *Refusal) challenge(realm, metadataURL string, fallbackScopes []string) string {
+	if r.unchallenged {
+		return ""
+	}
+	scopes := r.scopes
+	if metadataURL != "" && len(scopes) == 0 && r.Status != http.StatusBadRequest {
+		scopes = fallbackScopes
+	}
+	var b strings.Builder
+	b.WriteString("Bearer")
+	separator := byte(' ')
+	attribute := func(name, value string) {
+		if value == "" {
+			return
+		}
+		b.WriteByte(separator)
+		if separator == ',' {
+			b.WriteByte(' ')
+		}
+		separator = ','
+		b.WriteString(name)
+		b.WriteByte('=')
+		writeQuotedString(&b, value)
+	}
+	attribute("realm", realm)
+	attribute("error", r.code)
+	attribute("error_description", r.Description)
+	attribute("scope", strings.Join(scopes, " "))
+	if r.Status != http.StatusBadRequest {
+		attribute("resource_metadata", metadataURL)
+	}
+	return b.String()
+}
+
+// writeQuotedString writes value as an RFC 9110 quoted-string. Octets that a
+// quoted-string cannot carry are left out, so that no value can end the header
+// line or the string.
+func writeQuotedString(b *strings.Builder, value string) {
+	b.WriteByte('"')
+	for i := range len(value) {
+		switch c := value[i]; {
+		case c == '"' || c == '\\':
+			b.WriteByte('\\')
+			b.WriteByte(c)
+		case c >= 0x20 && c < 0x7f:
+			b.WriteByte(c)
+		}
+	}
+	b.WriteByte('"')
+}
+
+// body renders the JSON body of the answer.
+func (r *Refusal) body() []byte {
+	// A map of strings always marshals.
+	body, _ := json.Marshal(map[string]string{"error": r.Text})
+	return body
+}
+
+// seconds renders a span for an error_description.
+func seconds(n int64) string { return fmt.Sprintf("%d s", n) }
+
+// Interface guard.
+var _ error = (*Refusal)(nil)

@@ -1,0 +1,56 @@
+package logtoauth
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+)
+
+// The values of Handler.Errors.
+const (
+	errorsJSON         = "json"
+	errorsHandleErrors = "handle_errors"
+)
+
+// responder answers refused requests the way a site wants it.
+type responder struct {
+	handleErrors bool
+	realm        string
+
+	// metadataURL is where the RFC 9728 document is; empty if there is none.
+	metadataURL string
+
+	// scopes are those the site asks for, named in challenges that lead a
+	// client through the metadata.
+	scopes []string
+}
+
+// refuse writes the refusal, or hands it to Caddy's error routes after the
+// headers are set.
+func (p *responder) refuse(w http.ResponseWriter, r *http.Request, refusal *Refusal) error {
+	if fields, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+		fields.Add(zap.String("logto_reason", string(refusal.Reason)))
+	}
+	header := w.Header()
+	header.Set("Cache-Control", "no-store")
+	if challenge := refusal.challenge(p.realm, p.metadataURL, p.scopes); challenge != "" {
+		header.Set("WWW-Authenticate", challenge)
+	}
+	if refusal.RetryAfter > 0 {
+		header.Set("Retry-After", strconv.Itoa(refusal.RetryAfter))
+	}
+	if p.handleErrors {
+		return caddyhttp.Error(refusal.Status, refusal)
+	}
+	body := refusal.body()
+	header.Set("Content-Type", "application/json")
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(refusal.Status)
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	_, err := w.Write(body)
+	return err
+}

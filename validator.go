@@ -1,0 +1,253 @@
+package logtoauth
+
+import (
+	"context"
+	"encoding/base64"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// maxTokenSize bounds what is looked at. Logto's tokens are about 600 octets;
+// most servers refuse header lines of more than 8 to 16 KiB anyway.
+const maxTokenSize = 16 << 10
+
+// detailEncrypted marks a token of five segments (RFC 7516 section 7.1).
+const detailEncrypted = "encrypted"
+
+// signingMethods are golang-jwt's implementations of the algorithms that this
+// module knows. Its own registry is behind a lock and holds HS256 and none.
+var signingMethods = map[string]jwt.SigningMethod{
+	"ES256": jwt.SigningMethodES256, "ES384": jwt.SigningMethodES384, "ES512": jwt.SigningMethodES512,
+	"RS256": jwt.SigningMethodRS256, "RS384": jwt.SigningMethodRS384, "RS512": jwt.SigningMethodRS512,
+	"PS256": jwt.SigningMethodPS256, "PS384": jwt.SigningMethodPS384, "PS512": jwt.SigningMethodPS512,
+	"EdDSA": jwt.SigningMethodEdDSA,
+}
+
+// tokenRules are what a site asks of any access token, whatever it is for.
+type tokenRules struct {
+	algorithms []string
+	types      []string // normalized; empty accepts any type, and tokens without client_id
+	issuers    []string // configured ones; empty until discovered
+	leeway     int64    // seconds
+	maxAge     int64    // seconds; 0 is no limit
+}
+
+// jws is a compact JWS whose signature has not been looked at yet.
+type jws struct {
+	algorithm    string
+	typ          string
+	keyID        string
+	signingInput string
+	payload      string
+	signature    []byte
+}
+
+// parseJWS takes a token apart (RFC 7515 section 5.2 steps 1 to 7) as far as
+// its header, and refuses every spelling but the canonical one.
+func parseJWS(token string) (*jws, *Refusal) {
+	if len(token) > maxTokenSize {
+		return nil, refuseToken(ReasonTokenTooLarge, "The token is larger than 16 KiB", "")
+	}
+	header, rest, ok := strings.Cut(token, ".")
+	if !ok {
+		return nil, refuseToken(ReasonOpaqueToken, "The token is no JWT: request an access token for a resource", "")
+	}
+	payload, signature, ok := strings.Cut(rest, ".")
+	if !ok || strings.Contains(signature, ".") {
+		if strings.Count(token, ".") == 4 {
+			return nil, refuseMalformed(detailEncrypted)
+		}
+		return nil, refuseMalformed("segments")
+	}
+	decodedHeader, ok := decodeSegment(header)
+	if !ok {
+		return nil, refuseMalformed("header encoding")
+	}
+	m, ok := decodeMembers(decodedHeader)
+	if !ok {
+		return nil, refuseMalformed("header")
+	}
+	t := &jws{payload: payload, signingInput: token[:len(header)+1+len(payload)]}
+	if t.signature, ok = decodeSegment(signature); !ok {
+		return nil, refuseMalformed("signature encoding")
+	}
+	// This module knows no extension, so that every `crit` names one that is
+	// not understood (RFC 7515 section 4.1.11); `b64` is only valid with it
+	// (RFC 7797 section 6).
+	for _, name := range []string{"crit", "b64"} {
+		if _, ok := m[name]; ok {
+			return nil, refuseMalformed(name)
+		}
+	}
+	for _, member := range []struct {
+		name string
+		into *string
+	}{{"alg", &t.algorithm}, {"typ", &t.typ}, {"kid", &t.keyID}} {
+		value, _, usable := m.text(member.name)
+		if !usable {
+			return nil, refuseMalformed(member.name)
+		}
+		*member.into = value
+	}
+	return t, nil
+}
+
+// decodeSegment decodes canonical, unpadded base64url. Go's decoder skips CR
+// and LF even when strict, so that one token would have many spellings.
+func decodeSegment(segment string) ([]byte, bool) {
+	if segment == "" || strings.ContainsAny(segment, "\r\n") {
+		return nil, false
+	}
+	decoded, err := base64.RawURLEncoding.Strict().DecodeString(segment)
+	return decoded, err == nil
+}
+
+// checkHeader judges what the token's header says of itself. The key decides
+// about the algorithm once more, when it is known.
+func (rules *tokenRules) checkHeader(typ, algorithm, keyID string) *Refusal {
+	if len(rules.types) > 0 && !slices.Contains(rules.types, normalizeType(typ)) {
+		return refuseToken(ReasonUnsupportedType, "The token is no access token", "typ")
+	}
+	if !slices.Contains(rules.algorithms, algorithm) {
+		return refuseToken(ReasonDisallowedAlgorithm, "The token's signature algorithm is not accepted", "alg")
+	}
+	if keyID == "" {
+		return refuseToken(ReasonUnknownKey, "The token does not name its key", "kid")
+	}
+	return nil
+}
+
+// normalizeType makes `typ` values comparable: media types have no case, and
+// the `application/` prefix may be left out (RFC 7515 section 4.1.9).
+func normalizeType(typ string) string {
+	return strings.TrimPrefix(strings.ToLower(typ), "application/")
+}
+
+// tokenTypeAny switches the type check off.
+const tokenTypeAny = "any"
+
+// normalizeTypes makes the configured types comparable. None are left where
+// any type will do.
+func normalizeTypes(types []string) []string {
+	if slices.Equal(types, []string{tokenTypeAny}) {
+		return nil
+	}
+	normalized := make([]string, 0, len(types))
+	for _, typ := range types {
+		normalized = append(normalized, normalizeType(typ))
+	}
+	return normalized
+}
+
+// checkClaims judges who a token is from and when it is valid, at the given
+// time. The issuer is left out while issuers is nil: nothing is known yet.
+func (rules *tokenRules) checkClaims(info *AuthInfo, issuers []string, now time.Time) *Refusal {
+	if issuers != nil && !slices.Contains(issuers, info.Issuer) {
+		return refuseToken(ReasonWrongIssuer, "The token's issuer is not accepted", "iss")
+	}
+	if info.Subject == "" {
+		return refuseMissingClaim("sub")
+	}
+	// Logto's ID and logout tokens are signed by the same keys; only access
+	// tokens name a client (RFC 9068 section 2.2).
+	if len(rules.types) > 0 && info.ClientID == "" {
+		return refuseMissingClaim("client_id")
+	}
+	unix := now.Unix()
+	if unix >= info.expiresAt+rules.leeway {
+		return refuseToken(ReasonExpired, "The token expired "+seconds(unix-info.expiresAt)+" ago", "exp")
+	}
+	if unix+rules.leeway < info.notBefore {
+		return refuseToken(ReasonNotYetValid, "The token is valid in "+seconds(info.notBefore-unix)+" only", "nbf")
+	}
+	if info.hasIssuedAt && unix+rules.leeway < info.issuedAt {
+		return refuseToken(ReasonNotYetValid, "The token was issued "+seconds(info.issuedAt-unix)+" in the future", "iat")
+	}
+	if rules.maxAge > 0 {
+		if !info.hasIssuedAt {
+			return refuseMissingClaim("iat")
+		}
+		if age := unix - info.issuedAt; age > rules.maxAge+rules.leeway {
+			return refuseToken(ReasonTooOld, "The token was issued "+seconds(age)+" ago; at most "+seconds(rules.maxAge)+" are accepted", "iat")
+		}
+	}
+	return nil
+}
+
+// verifySignature checks the token with a key of the tenant. The key's type
+// and curve decide which algorithms it may verify, never the token alone (RFC
+// 8725 sections 2.1 and 3.1).
+func (t *jws) verifySignature(key *verificationKey) *Refusal {
+	method, known := signingMethods[t.algorithm]
+	if !known || !key.allows(t.algorithm) {
+		return refuseToken(ReasonDisallowedAlgorithm, "The token's signature algorithm is not its key's", "alg")
+	}
+	if err := method.Verify(t.signingInput, t.signature, key.public); err != nil {
+		return refuseToken(ReasonBadSignature, "The token's signature is invalid", "")
+	}
+	return nil
+}
+
+// validator turns a token string into AuthInfo or a refusal.
+type validator struct {
+	rules tokenRules
+	keys  *KeySet
+}
+
+// validate verifies a token at the given time. ctx bounds only how long this
+// request waits for keys. With a refusal it also returns the claims as far as
+// they were read, for the operator's log.
+func (v *validator) validate(ctx context.Context, token string, now time.Time) (*AuthInfo, *Refusal) {
+	parsed, info, refusal := v.screen(token, now)
+	if refusal != nil {
+		return info, refusal
+	}
+	snapshot := v.keys.current(now)
+	if snapshot == nil {
+		if snapshot = v.keys.await(ctx); snapshot == nil {
+			return info, refuseKeysUnavailable(v.keys.retryAfter(now))
+		}
+	}
+	if refusal := v.rules.checkClaims(info, snapshot.issuers, now); refusal != nil {
+		return info, refusal
+	}
+	key := snapshot.key(parsed.keyID)
+	if key == nil {
+		if snapshot = v.keys.awaitKey(ctx, parsed.keyID); snapshot != nil {
+			key = snapshot.key(parsed.keyID)
+		}
+	}
+	if key == nil {
+		return info, refuseToken(ReasonUnknownKey, "The token's signing key is unknown", "kid")
+	}
+	if refusal := parsed.verifySignature(key); refusal != nil {
+		return info, refusal
+	}
+	info.key = key
+	return info, nil
+}
+
+// screen makes all checks that need no key, so that no signature is computed
+// and no key is fetched for a token that condemns itself.
+func (v *validator) screen(token string, now time.Time) (*jws, *AuthInfo, *Refusal) {
+	parsed, refusal := parseJWS(token)
+	if refusal != nil {
+		return nil, nil, refusal
+	}
+	if refusal := v.rules.checkHeader(parsed.typ, parsed.algorithm, parsed.keyID); refusal != nil {
+		return parsed, nil, refusal
+	}
+	payload, ok := decodeSegment(parsed.payload)
+	if !ok {
+		return parsed, nil, refuseMalformed("payload encoding")
+	}
+	info, refusal := decodeClaims(payload)
+	if refusal != nil {
+		return parsed, nil, refusal
+	}
+	info.algorithm, info.typ, info.keyID = parsed.algorithm, parsed.typ, parsed.keyID
+	return parsed, info, v.rules.checkClaims(info, v.rules.issuers, now)
+}
