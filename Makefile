@@ -1,0 +1,31 @@
+# The tools are pinned here and never in go.mod, which enters the build of
+# everyone who uses xcaddy. .ci/run reads the versions from this file.
+GOFUMPT := mvdan.cc/gofumpt@v0.12.0
+GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+BENCHSTAT := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
+
+.PHONY: build test lint fmt fuzz bench demo ci
+
+build: ## A Caddy with this module, as bin/caddy
+	go build -o bin/ ./cmd/caddy
+
+test: ## All tests
+	go test ./...
+
+lint: ## What .golangci.yml asks for
+	go run $(GOLANGCI_LINT) run
+
+fmt: ## gofumpt and the order of imports
+	go run $(GOLANGCI_LINT) fmt
+
+fuzz: ## Every fuzz target; FUZZTIME=1m for longer
+	.ci/run fuzz
+
+bench: ## Benchmarks, compared with bench.old.txt where that exists
+	go test -run='^$$' -bench=. -benchmem -count=6 ./... >bench.txt && go run $(BENCHSTAT) $(wildcard bench.old.txt) bench.txt
+
+demo: ## The whole thing on this machine: a throw-away tenant, Caddy, tokens, curl lines
+	go run ./cmd/demo
+
+ci: ## Everything that has to pass before a change is merged
+	.ci/run
