@@ -187,6 +187,14 @@ type Handler struct {
 	ReportOnly bool `json:"report_only,omitempty"`
 }
 
+// CaddyModule returns the Caddy module information.
+func (*Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.logto_auth",
+		New: func() caddy.Module { return new(Handler) },
+	}
+}
+
 // ClaimRequirement asks that a claim has one of some values.
 type ClaimRequirement struct {
 	// The path of the claim: dots descend, `\.` is a literal dot, digits

@@ -1,5 +1,9 @@
 package logtoauth
 
+import (
+	"github.com/caddyserver/caddy/v2"
+)
+
 // Require is a middleware that asks more of a request that a preceding
 // [Handler] has admitted: scopes, an organization, claims. It refuses with
 // 401 where no handler admitted the request with a token, so it fails closed.
@@ -24,4 +28,12 @@ type Require struct {
 
 	// The claims that must hold, all of them. Default: none.
 	Claims []ClaimRequirement `json:"claims,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (*Require) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.logto_require",
+		New: func() caddy.Module { return new(Require) },
+	}
 }

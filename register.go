@@ -1,0 +1,8 @@
+package logtoauth
+
+import "github.com/caddyserver/caddy/v2"
+
+func init() {
+	caddy.RegisterModule(&Handler{})
+	caddy.RegisterModule(&Require{})
+}
