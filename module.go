@@ -11,6 +11,11 @@ import (
 	"go.uber.org/zap"
 )
 
+func init() {
+	caddy.RegisterModule(new(Handler))
+	caddy.RegisterModule(new(Require))
+}
+
 // Handler is a middleware that admits a request only with a valid access
 // token issued by a Logto tenant and holding what the site asks for.
 //
@@ -222,7 +227,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	// All mistakes are told before anything is built: what is built below
 	// relies on there being none.
-	if err := joinProblems(h.problems(afterLoad)); err != nil {
+	if err := joinProblems(h.problems(loading)); err != nil {
 		return err
 	}
 	h.applyDefaults()

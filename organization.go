@@ -186,27 +186,13 @@ func removeFromConnection(header http.Header, name string) {
 // `X.Org` as `X-Org`).
 func standsOnce(header http.Header, name string) bool {
 	count := 0
-	want := headerIdentity(name)
+	want := foldHeader(name)
 	for key, values := range header {
-		if headerIdentity(key) == want {
+		if foldHeader(key) == want {
 			count += len(values)
 		}
 	}
 	return count == 1
-}
-
-// headerIdentity maps the spellings of a header name that some upstream takes
-// for one another to one text.
-func headerIdentity(name string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '_' || r == '.':
-			return '-'
-		case 'A' <= r && r <= 'Z':
-			return r + 'a' - 'A'
-		}
-		return r
-	}, name)
 }
 
 // plainHost refuses a host in which an empty label or a trailing dot moves

@@ -54,7 +54,7 @@ func (q *Require) Provision(ctx caddy.Context) error {
 	if q.organizations, err = parseOrganizationIDs(caddy.NewReplacer(), q.Organizations); err != nil {
 		return fmt.Errorf("organization: %w", err)
 	}
-	if err := joinProblems(q.problems()); err != nil {
+	if err := joinProblems(q.problems(loading)); err != nil {
 		return err
 	}
 	if q.requirements, err = newRequirements(q.Scopes, q.AnyScopes, q.Claims); err != nil {

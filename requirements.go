@@ -2,16 +2,8 @@ package logtoauth
 
 import (
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
-)
-
-// The values of organization_mode.
-const (
-	organizationAny    = "any"
-	organizationForbid = "forbid"
-	organizationIgnore = "ignore"
 )
 
 // organizationURN starts the audience of an organization token.
@@ -290,13 +282,4 @@ func (c claimRule) holds(info *AuthInfo) bool {
 		}
 		return slices.Contains(c.values, claimText(element))
 	})
-}
-
-// defaultAudienceStatus is the status for a wrong audience where the site
-// does not say.
-func defaultAudienceStatus(withMetadata bool) int {
-	if withMetadata {
-		return http.StatusUnauthorized
-	}
-	return http.StatusForbidden
 }

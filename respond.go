@@ -8,12 +8,6 @@ import (
 	"go.uber.org/zap"
 )
 
-// The values of Handler.Errors.
-const (
-	errorsJSON         = "json"
-	errorsHandleErrors = "handle_errors"
-)
-
 // responder answers refused requests the way a site wants it.
 type responder struct {
 	handleErrors bool

@@ -7,33 +7,15 @@ import (
 	"strings"
 )
 
-// The values of TokenSource.From.
-const (
-	fromHeader = "header"
-	fromCookie = "cookie"
-	fromQuery  = "query"
-)
-
-const headerAuthorization = "Authorization"
-
 // tokenSources are the places where a site looks for a token, in order.
 type tokenSources []TokenSource
-
-// defaultTokenSources is where RFC 6750 section 2.1 puts a token.
-var defaultTokenSources = tokenSources{{From: fromHeader, Name: headerAuthorization}}
 
 // newTokenSources takes the places of a config, with header names as
 // net/http keeps them.
 func newTokenSources(configured []TokenSource) tokenSources {
-	if len(configured) == 0 {
-		return defaultTokenSources
-	}
 	sources := make(tokenSources, 0, len(configured))
 	for _, source := range configured {
-		if source.From == fromHeader {
-			if source.Name == "" {
-				source.Name = headerAuthorization
-			}
+		if source.From == sourceHeader {
 			source.Name = textproto.CanonicalMIMEHeaderKey(source.Name)
 		}
 		sources = append(sources, source)
@@ -49,7 +31,7 @@ type credential struct {
 
 // ambient tells whether a browser adds this credential without the page that
 // makes the request knowing it.
-func (c credential) ambient() bool { return c.source.From == fromCookie }
+func (c credential) ambient() bool { return c.source.From == sourceCookie }
 
 // find returns the token of a request: that of the first place which holds
 // one. All places are looked at, since several tokens in one place, or one in
@@ -72,9 +54,9 @@ func (s tokenSources) find(r *http.Request) (credential, *Refusal) {
 			continue
 		}
 		token := values[0]
-		if source.From == fromHeader {
+		if source.From == sourceHeader {
 			var isBearer bool
-			if token, isBearer = bearerToken(token); !isBearer && source.Name == headerAuthorization {
+			if token, isBearer = bearerToken(token); !isBearer && source.Name == defaultSourceHeader {
 				otherScheme = true
 				continue
 			}
@@ -83,7 +65,7 @@ func (s tokenSources) find(r *http.Request) (credential, *Refusal) {
 			continue
 		}
 		places++
-		queried = queried || source.From == fromQuery
+		queried = queried || source.From == sourceQuery
 		if !found {
 			first, found = credential{token, source}, true
 		}
@@ -103,13 +85,13 @@ func (s tokenSources) find(r *http.Request) (credential, *Refusal) {
 // values returns what stands in this place of the request.
 func (s TokenSource) values(r *http.Request) []string {
 	switch s.From {
-	case fromCookie:
+	case sourceCookie:
 		var values []string
 		for _, cookie := range r.CookiesNamed(s.Name) {
 			values = append(values, cookie.Value)
 		}
 		return values
-	case fromQuery:
+	case sourceQuery:
 		return queryValues(r.URL.RawQuery, s.Name)
 	default:
 		return r.Header[s.Name]
@@ -153,17 +135,17 @@ func isParameter(key, name string) bool {
 func (s tokenSources) strip(r *http.Request) {
 	for _, source := range s {
 		switch source.From {
-		case fromHeader:
+		case sourceHeader:
 			// Credentials of another scheme are not ours to take away.
-			if source.Name == headerAuthorization {
-				if _, isBearer := bearerToken(r.Header.Get(headerAuthorization)); !isBearer {
+			if source.Name == defaultSourceHeader {
+				if _, isBearer := bearerToken(r.Header.Get(defaultSourceHeader)); !isBearer {
 					continue
 				}
 			}
 			delete(r.Header, source.Name)
-		case fromCookie:
+		case sourceCookie:
 			stripCookie(r.Header, source.Name)
-		case fromQuery:
+		case sourceQuery:
 			stripParameter(r, source.Name)
 		}
 	}
@@ -224,9 +206,9 @@ func (s tokenSources) vary() []string {
 	for _, source := range s {
 		name := source.Name
 		switch source.From {
-		case fromCookie:
+		case sourceCookie:
 			name = "Cookie"
-		case fromQuery:
+		case sourceQuery:
 			continue
 		}
 		if !containsFold(names, name) {

@@ -126,13 +126,10 @@ func normalizeType(typ string) string {
 	return strings.TrimPrefix(strings.ToLower(typ), "application/")
 }
 
-// tokenTypeAny switches the type check off.
-const tokenTypeAny = "any"
-
 // normalizeTypes makes the configured types comparable. None are left where
 // any type will do.
 func normalizeTypes(types []string) []string {
-	if slices.Equal(types, []string{tokenTypeAny}) {
+	if slices.Equal(types, []string{anyTokenType}) {
 		return nil
 	}
 	normalized := make([]string, 0, len(types))

@@ -1,0 +1,259 @@
+package logtoauth
+
+import (
+	"cmp"
+	"encoding/json"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+const (
+	authDirective    = "logto_auth"
+	requireDirective = "logto_require"
+)
+
+func init() {
+	httpcaddyfile.RegisterDirective(authDirective, parseAuth)
+	httpcaddyfile.RegisterDirective(requireDirective, parseRequire)
+	httpcaddyfile.RegisterGlobalOption(authDirective, parseGlobal)
+
+	// Each lands right before basic_auth, so the second one stands after the
+	// first: every logto_require runs after every logto_auth.
+	httpcaddyfile.RegisterDirectiveOrder(authDirective, httpcaddyfile.Before, "basic_auth")
+	httpcaddyfile.RegisterDirectiveOrder(requireDirective, httpcaddyfile.Before, "basic_auth")
+}
+
+// UnmarshalCaddyfile sets the handler up from Caddyfile tokens. Syntax:
+//
+//	logto_auth [<matcher>] {
+//	    endpoint              <url>
+//	    issuer                <iss...>
+//	    jwks_uri              <url>
+//	    jwks_file             <path>
+//	    audience              <indicator...>
+//	    scopes                <scope...>
+//	    any_scope             <scope...>
+//	    organization          <id...>|any|forbid|ignore
+//	    claim                 <path> <value...>
+//	    max_age               <duration>
+//	    token_from            header [<name>]|cookie <name>|query <name>
+//	    optional
+//	    bypass_cors_preflight
+//	    trusted_origins       <origin...>
+//	    forward_claim         <path> <header>
+//	    strip_token
+//	    resource_metadata {
+//	        resource      <url>
+//	        scopes        <scope...>
+//	        name          <text>
+//	        documentation <url>
+//	    }
+//	    audience_mismatch     401|403
+//	    errors                json|handle_errors
+//	    realm                 <text>
+//	    algorithms            <alg...>
+//	    token_type            <typ...>|any
+//	    leeway                <duration>
+//	    cache_size            <n>
+//	    refresh_interval      <duration>
+//	    refresh_cooldown      <duration>
+//	    max_stale             <duration>
+//	    fetch_timeout         <duration>
+//	    trusted_ca_file       <path>
+//	    insecure_http
+//	    report_only
+//	}
+//
+// claim, token_from and forward_claim may be repeated; the block of
+// resource_metadata and each of its lines may be left out.
+func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	return h.unmarshal(d, positions{})
+}
+
+func (h *Handler) unmarshal(d *caddyfile.Dispenser, written positions) error {
+	d.Next() // consume directive name
+	if d.NextArg() {
+		return d.Errf("%s takes a matcher and a block; write %q as a subdirective", authDirective, d.Val())
+	}
+	if err := unmarshalBlock(d, h, handlerSettings, "", written); err != nil {
+		return err
+	}
+	return endOfDirective(d)
+}
+
+// UnmarshalCaddyfile sets the handler up from Caddyfile tokens. Syntax:
+//
+//	logto_require [<matcher>] [<scope...>] {
+//	    scopes       <scope...>
+//	    any_scope    <scope...>
+//	    organization <id...>|any|forbid
+//	    claim        <path> <value...>
+//	}
+//
+// Scopes on the first line and in the block add up. claim may be repeated. A
+// scope that begins with a slash or an at sign would be taken for a matcher on
+// the first line, so it belongs in the block.
+func (q *Require) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	return q.unmarshal(d, positions{})
+}
+
+func (q *Require) unmarshal(d *caddyfile.Dispenser, written positions) error {
+	d.Next() // consume directive name
+	q.Scopes = d.RemainingArgs()
+	if err := unmarshalBlock(d, q, requireSettings, "", written); err != nil {
+		return err
+	}
+	return endOfDirective(d)
+}
+
+// parseAuth turns one logto_auth directive into its routes.
+func parseAuth(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+	matcher, err := extractMatcher(h)
+	if err != nil {
+		return nil, err
+	}
+	handler, written := new(Handler), positions{}
+	if err := handler.unmarshal(h.Dispenser, written); err != nil {
+		return nil, err
+	}
+	if global, ok := h.Option(authDirective).(*globalOption); ok {
+		handler.inherit(&global.settings)
+		written.inherit(global.written)
+	}
+	if err := written.locate(handler.problems(adapting), firstToken(h.Dispenser)); err != nil {
+		return nil, err
+	}
+	return authRoutes(handler, matcher), nil
+}
+
+// authRoutes gives the routes that a logto_auth directive stands for, in the
+// order in which they are tried.
+func authRoutes(handler *Handler, matcher caddy.ModuleMap) []httpcaddyfile.ConfigValue {
+	return []httpcaddyfile.ConfigValue{
+		newRoute(matcher, authDirective, handler),
+	}
+}
+
+// parseRequire turns one logto_require directive into its route.
+func parseRequire(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+	matcher, err := extractMatcher(h)
+	if err != nil {
+		return nil, err
+	}
+	handler, written := new(Require), positions{}
+	if err := handler.unmarshal(h.Dispenser, written); err != nil {
+		return nil, err
+	}
+	if err := written.locate(handler.problems(adapting), firstToken(h.Dispenser)); err != nil {
+		return nil, err
+	}
+	return []httpcaddyfile.ConfigValue{newRoute(matcher, requireDirective, handler)}, nil
+}
+
+// extractMatcher takes the matcher off the directive's line. The adapter's own
+// wrapper for handlers does the same but reports an undefined matcher without
+// its file and line.
+func extractMatcher(h httpcaddyfile.Helper) (caddy.ModuleMap, error) {
+	h.Next() // consume directive name
+	matcher, err := h.ExtractMatcherSet()
+	if err != nil {
+		return nil, h.WrapErr(err)
+	}
+	return matcher, nil
+}
+
+// newRoute gives a route that runs one handler on the requests that match.
+func newRoute(matcher caddy.ModuleMap, name string, handler any) httpcaddyfile.ConfigValue {
+	route := caddyhttp.Route{
+		HandlersRaw: []json.RawMessage{caddyconfig.JSONModuleObject(handler, "handler", name, nil)},
+	}
+	if matcher != nil {
+		route.MatcherSetsRaw = []caddy.ModuleMap{matcher}
+	}
+	return httpcaddyfile.ConfigValue{Class: "route", Value: route}
+}
+
+// globalOption holds what the global option logto_auth sets for every
+// directive of that name.
+type globalOption struct {
+	settings Handler
+	written  positions
+}
+
+// parseGlobal reads the global option logto_auth. Its settings are judged here
+// as far as they can be without the site's, so that a mistake is reported once
+// and where it stands.
+func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
+	d.Next() // consume option name
+	name := d.Token()
+	if existing != nil {
+		return nil, d.Errf("the global option %s is given twice; write all defaults in one block", authDirective)
+	}
+	if d.NextArg() {
+		return nil, d.Errf("the global option %s takes a block only", authDirective)
+	}
+	global := &globalOption{written: positions{}}
+	if err := unmarshalBlock(d, &global.settings, globalSettings, "", global.written); err != nil {
+		return nil, err
+	}
+	if err := endOfDirective(d); err != nil {
+		return nil, err
+	}
+
+	// insecure_http may be left to the sites.
+	probe := global.settings
+	probe.InsecureHTTP = true
+	var problems []settingError
+	for _, problem := range probe.problems(adapting) {
+		if _, ok := global.written[problem.Setting]; ok {
+			problems = append(problems, problem)
+		}
+	}
+	if err := global.written.locate(problems, name); err != nil {
+		return nil, err
+	}
+	return global, nil
+}
+
+// inherit takes from the global option what the site leaves out. Endpoint,
+// issuers and the places of the keys go together: a site that names its own
+// tenant must not be given the keys or issuers of another one.
+func (h *Handler) inherit(global *Handler) {
+	if !h.namesTenant() {
+		h.Endpoint = global.Endpoint
+		h.Issuers = global.Issuers
+		h.JWKSURI = global.JWKSURI
+		h.JWKSFile = global.JWKSFile
+	}
+	if h.Algorithms == nil {
+		h.Algorithms = global.Algorithms
+	}
+	if h.TokenTypes == nil {
+		h.TokenTypes = global.TokenTypes
+	}
+	h.TrustedCAFile = cmp.Or(h.TrustedCAFile, global.TrustedCAFile)
+	h.InsecureHTTP = h.InsecureHTTP || global.InsecureHTTP
+	h.Leeway = cmp.Or(h.Leeway, global.Leeway)
+	h.RefreshInterval = cmp.Or(h.RefreshInterval, global.RefreshInterval)
+	h.RefreshCooldown = cmp.Or(h.RefreshCooldown, global.RefreshCooldown)
+	h.MaxStale = cmp.Or(h.MaxStale, global.MaxStale)
+	h.FetchTimeout = cmp.Or(h.FetchTimeout, global.FetchTimeout)
+	h.CacheSize = cmp.Or(h.CacheSize, global.CacheSize)
+	h.Realm = cmp.Or(h.Realm, global.Realm)
+	h.Errors = cmp.Or(h.Errors, global.Errors)
+}
+
+// namesTenant reports whether any of the settings that name a tenant is set.
+func (h *Handler) namesTenant() bool {
+	return h.Endpoint != "" || len(h.Issuers) > 0 || h.JWKSURI != "" || h.JWKSFile != ""
+}
+
+// Interface guards.
+var (
+	_ caddyfile.Unmarshaler = (*Handler)(nil)
+	_ caddyfile.Unmarshaler = (*Require)(nil)
+)

@@ -1,0 +1,122 @@
+package logtoauth
+
+import (
+	"slices"
+	"strings"
+)
+
+// checkTokenSources judges the places where a token may stand.
+func (h *Handler) checkTokenSources(f *findings) {
+	const setting = "token_from"
+	for i, source := range h.TokenSources {
+		name := source.name()
+		switch {
+		case source.From != sourceHeader && source.From != sourceCookie && source.From != sourceQuery:
+			f.addAt(setting, i, "%q is not one of header, cookie, query", source.From)
+		case name == "":
+			f.addAt(setting, i, "%s needs a name", source.From)
+		case !isToken(name):
+			f.addAt(setting, i, "%q is not a name that a %s can have", name, source.From)
+		case source.From == sourceHeader && foldHeader(name) == "cookie":
+			f.addAt(setting, i, "write cookie <name> to read a token from a cookie")
+		case source.From == sourceHeader && isConnectionHeader(name):
+			f.addAt(setting, i, "the header %s belongs to the connection, not to the request", name)
+		case slices.ContainsFunc(h.TokenSources[:i], source.same):
+			f.addAt(setting, i, "%s %s is listed twice", source.From, name)
+		}
+	}
+}
+
+// same reports whether both are one place. Only the names of headers are
+// compared without case.
+func (s TokenSource) same(other TokenSource) bool {
+	if s.From == sourceHeader && other.From == sourceHeader {
+		return strings.EqualFold(s.name(), other.name())
+	}
+	return s == other
+}
+
+// checkForwardClaims judges the headers that are set for the next handler.
+func (h *Handler) checkForwardClaims(f *findings) {
+	const setting = "forward_claim"
+	tokenHeaders := h.tokenHeaders()
+	seen := make(map[string]string)
+	for i, forward := range h.ForwardClaims {
+		f.check(setting, i, checkClaimPath(forward.Claim))
+		folded := foldHeader(forward.Header)
+		switch {
+		case !isToken(forward.Header):
+			f.addAt(setting, i, "%q is not the name of a header", forward.Header)
+		case isConnectionHeader(forward.Header):
+			f.addAt(setting, i, "the header %s cannot carry a claim", forward.Header)
+		case slices.Contains(tokenHeaders, folded):
+			f.addAt(setting, i, "the header %s is where a token may stand; choose another", forward.Header)
+		case seen[folded] != "":
+			// Servers behind us may read both as one (RFC 3875 section 4.1.18).
+			f.addAt(setting, i, "%s and %s are one header to many servers; choose another", forward.Header, seen[folded])
+		default:
+			seen[folded] = forward.Header
+		}
+	}
+}
+
+// tokenHeaders gives the folded names of the headers in which a token may
+// stand.
+func (h *Handler) tokenHeaders() []string {
+	if len(h.TokenSources) == 0 {
+		return []string{foldHeader(defaultSourceHeader)}
+	}
+	var names []string
+	for _, source := range h.TokenSources {
+		switch source.From {
+		case sourceHeader:
+			names = append(names, foldHeader(source.name()))
+		case sourceCookie:
+			names = append(names, "cookie")
+		}
+	}
+	return names
+}
+
+// isConnectionHeader reports whether the header frames or routes the message
+// (RFC 9110 sections 7.2 and 7.6.1), so that setting or deleting it would
+// change which request the next server sees.
+func isConnectionHeader(name string) bool {
+	switch folded := foldHeader(name); folded {
+	case "host", "connection", "content-length", "transfer-encoding", "te", "trailer", "upgrade", "keep-alive":
+		return true
+	default:
+		return strings.HasPrefix(folded, "proxy-")
+	}
+}
+
+// foldHeader gives all names that a server may take for the same header one
+// spelling: CGI and its kin know neither case nor `-`, and some map `.` too.
+func foldHeader(name string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '_' || r == '.':
+			return '-'
+		case 'A' <= r && r <= 'Z':
+			return r + 'a' - 'A'
+		}
+		return r
+	}, name)
+}
+
+// isToken reports whether s is a token of RFC 9110 section 5.6.2.
+func isToken(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return !isTokenChar(r) })
+}
+
+func isTokenChar(r rune) bool {
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' ||
+		strings.ContainsRune("!#$%&'*+-.^_`|~", r)
+}
+
+// isMediaType reports whether s is a media type, or the last part of one, as
+// `typ` may leave `application/` out (RFC 7515 section 4.1.9).
+func isMediaType(s string) bool {
+	kind, subtype, ok := strings.Cut(s, "/")
+	return isToken(kind) && (!ok || isToken(subtype))
+}
