@@ -321,7 +321,8 @@ func (h *Handler) provisionValidator(ctx caddy.Context) error {
 			types:      normalizeTypes(h.TokenTypes),
 			issuers:    h.Issuers,
 			leeway:     int64(time.Duration(*h.Leeway) / time.Second),
-			maxAge:     int64(time.Duration(h.MaxAge) / time.Second),
+			// Rounded up: half a second must not become 0, which is no limit.
+			maxAge: int64((time.Duration(h.MaxAge) + time.Second - 1) / time.Second),
 		},
 	}
 	return nil
