@@ -39,6 +39,12 @@ func TestRotation(t *testing.T) {
 			third := tenant.Rotate("")
 			return third, []string{third, staged}
 		},
+		"activated and rotated twice, that key is gone too": func(tenant *devtenant.Tenant, _ string) (string, []string) {
+			tenant.Activate(tenant.Stage(""))
+			third := tenant.Rotate("")
+			fourth := tenant.Rotate("")
+			return fourth, []string{fourth, third}
+		},
 		"rotated beside a staged key, which stays": func(tenant *devtenant.Tenant, first string) (string, []string) {
 			staged := tenant.Stage("")
 			rotated := tenant.Rotate("")

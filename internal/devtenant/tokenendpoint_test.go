@@ -92,6 +92,7 @@ func TestTokenRequestsThatAreRefused(t *testing.T) {
 	}{
 		"unknown client":        {url.Values{"client_id": {"nobody"}}, 401, "invalid_client"},
 		"wrong secret":          {url.Values{"client_secret": {"guess"}}, 401, "invalid_client"},
+		"nobody, no secret":     {url.Values{"client_id": {"nobody"}, "client_secret": {}}, 401, "invalid_client"},
 		"no secret":             {url.Values{"client_secret": {}}, 401, "invalid_client"},
 		"another grant":         {url.Values{"grant_type": {"password"}, "resource": {api}}, 400, "unsupported_grant_type"},
 		"no grant":              {url.Values{"grant_type": {}, "resource": {api}}, 400, "unsupported_grant_type"},
