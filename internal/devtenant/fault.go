@@ -40,7 +40,7 @@ func (t *Tenant) SetJWKSFault(fault Fault) { t.setFault(jwksEndpoint, fault) }
 // SetTokenFault lets every new request for a token meet this fault.
 func (t *Tenant) SetTokenFault(fault Fault) { t.setFault(tokenEndpoint, fault) }
 
-func (t *Tenant) setFault(ep endpoint, fault Fault) {
+func (t *Tenant) setFault(ep oidcEndpoint, fault Fault) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.faults[ep] = fault
