@@ -2,6 +2,7 @@ package devtenant_test
 
 import (
 	"bytes"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -114,9 +115,7 @@ func TestCORS(t *testing.T) {
 
 func ask(tenant *devtenant.Tenant, method, path string, header http.Header) *httptest.ResponseRecorder {
 	request := httptest.NewRequest(method, path, nil)
-	for name, values := range header {
-		request.Header[name] = values
-	}
+	maps.Copy(request.Header, header)
 	answer := httptest.NewRecorder()
 	tenant.ServeHTTP(answer, request)
 	return answer

@@ -2,6 +2,7 @@ package devtenant
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"net/http"
 	"strconv"
@@ -21,8 +22,8 @@ type Exchange struct {
 	// Makes the right answer at the moment of the call.
 	Answer func() Answer
 
-	// Returns nil after the next Release, or an error once the request ends.
-	awaitRelease func() error
+	// Returns nil after the next Release, or the context's error.
+	awaitRelease func(context.Context) error
 }
 
 // SetFault lets every new request for discovery and keys meet this fault.
@@ -63,7 +64,7 @@ func Down(*Exchange) { panic(http.ErrAbortHandler) }
 
 // Slow answers as it should, but only after [Tenant.Release].
 func Slow(e *Exchange) {
-	if e.awaitRelease() != nil {
+	if e.awaitRelease(e.Request.Context()) != nil {
 		panic(http.ErrAbortHandler)
 	}
 	None(e)

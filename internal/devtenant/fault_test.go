@@ -50,7 +50,7 @@ func TestFaultsThatAnswer(t *testing.T) {
 			server.SetFault(test.fault)
 			for path, right := range map[string][]byte{devtenant.DiscoveryPath: server.Discovery(), devtenant.JWKSPath: server.JWKS()} {
 				for way, client := range clients(server) {
-					status, _, body, err := get(t, client, server.Endpoint()+path, nil)
+					status, body, err := get(t, client, server.Endpoint()+path)
 					if err != nil {
 						t.Errorf("%s, %s: %v", way, path, err)
 					} else if status != test.status || !test.body(body, right) {
@@ -74,7 +74,7 @@ func TestFaultsThatEndWithoutAnAnswer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server.SetFault(test.fault)
 			for way, client := range clients(server) {
-				_, _, _, err := get(t, client, server.Endpoint()+devtenant.JWKSPath, nil)
+				_, _, err := get(t, client, server.Endpoint()+devtenant.JWKSPath)
 				if err == nil || !strings.Contains(err.Error(), test.want) {
 					t.Errorf("%s: error %v, want one with %q", way, err, test.want)
 				}
@@ -152,7 +152,7 @@ func TestSlowAnswersWhatIsRightAtTheRelease(t *testing.T) {
 		for range 2 {
 			answered := make(chan []byte, 1)
 			go func() {
-				_, _, body, _ := get(t, client, tenant.Endpoint()+devtenant.JWKSPath, nil)
+				_, body, _ := get(t, client, tenant.Endpoint()+devtenant.JWKSPath)
 				answered <- body
 			}()
 			synctest.Wait()
@@ -197,8 +197,8 @@ func TestFaultsApplyWhereTheyAreSet(t *testing.T) {
 			tenant := devtenant.New(devtenant.Options{})
 			client := &http.Client{Transport: devtenanttest.Transport(tenant)}
 			test.set(tenant, devtenant.ServerError)
-			discovery, _, _, _ := get(t, client, tenant.Endpoint()+devtenant.DiscoveryPath, nil)
-			jwks, _, _, _ := get(t, client, tenant.Endpoint()+devtenant.JWKSPath, nil)
+			discovery, _, _ := get(t, client, tenant.Endpoint()+devtenant.DiscoveryPath)
+			jwks, _, _ := get(t, client, tenant.Endpoint()+devtenant.JWKSPath)
 			token, _ := post(t, client, tenant.Endpoint()+devtenant.TokenPath, url.Values{}, nil)
 			if discovery != test.discovery || jwks != test.jwks || token != test.token {
 				t.Errorf("discovery %d, keys %d, token %d", discovery, jwks, token)
@@ -255,19 +255,17 @@ func attempt(ctx context.Context, client *http.Client, address string) error {
 	return err
 }
 
-func get(t *testing.T, client *http.Client, address string, header http.Header) (status int, answered http.Header, body []byte, err error) {
+func get(t *testing.T, client *http.Client, address string) (status int, body []byte, err error) {
+	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
 	if err != nil {
-		return 0, nil, nil, err
-	}
-	for name, values := range header {
-		request.Header[name] = values
+		return 0, nil, err
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return 0, nil, nil, err
+		return 0, nil, err
 	}
 	defer response.Body.Close()
 	body, err = io.ReadAll(response.Body)
-	return response.StatusCode, response.Header, body, err
+	return response.StatusCode, body, err
 }

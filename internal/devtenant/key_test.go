@@ -19,6 +19,7 @@ import (
 var algorithms = []string{"ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "EdDSA"}
 
 func TestEveryAlgorithmVerifiesWithTheServedKey(t *testing.T) {
+	t.Parallel()
 	for _, alg := range algorithms {
 		t.Run(alg, func(t *testing.T) {
 			t.Parallel()

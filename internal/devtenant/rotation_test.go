@@ -115,9 +115,10 @@ func TestAddedKeysStandBeforeTheGoodOnes(t *testing.T) {
 
 func kids(t *testing.T, tenant *devtenant.Tenant) []string {
 	t.Helper()
-	var all []string
-	for _, k := range published(t, tenant) {
-		all = append(all, k["kid"].(string))
+	served := published(t, tenant)
+	all := make([]string, len(served))
+	for i, k := range served {
+		all[i], _ = k["kid"].(string)
 	}
 	return all
 }

@@ -1,6 +1,7 @@
 package devtenant
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"sync"
@@ -155,7 +156,7 @@ func (t *Tenant) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Writer:       w,
 		Request:      r,
 		Answer:       func() Answer { return t.answer(ep, r) },
-		awaitRelease: func() error { return t.await(r.Context(), released) },
+		awaitRelease: func(ctx context.Context) error { return t.await(ctx, released) },
 	})
 }
 

@@ -2,6 +2,7 @@ package devtenant_test
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -145,9 +146,7 @@ func TestOversizedTokenRequestIsNotRead(t *testing.T) {
 func request(t *testing.T, tenant *devtenant.Tenant, client *http.Client, form url.Values) (int, map[string]any) {
 	t.Helper()
 	complete := url.Values{"grant_type": {"client_credentials"}, "client_id": {machine}, "client_secret": {secret}}
-	for name, values := range form {
-		complete[name] = values
-	}
+	maps.Copy(complete, form)
 	return post(t, client, tenant.Endpoint()+devtenant.TokenPath, complete, nil)
 }
 
