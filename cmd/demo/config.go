@@ -64,7 +64,7 @@ func contain(adapted []byte, storage, logLevel string) ([]byte, error) {
 		"default": {
 			BaseLog: caddy.BaseLog{
 				Level:      logLevel,
-				EncoderRaw: caddyconfig.JSON(map[string]string{"format": "console"}, nil),
+				EncoderRaw: caddyconfig.JSON(map[string]string{"format": "console", "level_format": "upper"}, nil),
 			},
 			Include: []string{"http.handlers.logto_auth", "http.handlers.logto_require", "logto_auth"},
 		},
