@@ -310,6 +310,7 @@ func (h *Handler) provisionValidator(ctx caddy.Context) error {
 		}
 		tenant.TrustedCA = string(pem)
 	}
+	tenant.Endpoint = normalizeEndpoint(tenant.Endpoint)
 	keys, err := app.(*App).keySet(tenant)
 	if err != nil {
 		return err
@@ -319,7 +320,7 @@ func (h *Handler) provisionValidator(ctx caddy.Context) error {
 		rules: tokenRules{
 			algorithms: h.Algorithms,
 			types:      normalizeTypes(h.TokenTypes),
-			issuers:    h.Issuers,
+			issuers:    tenant.acceptedIssuers(),
 			leeway:     int64(time.Duration(*h.Leeway) / time.Second),
 			// Rounded up: half a second must not become 0, which is no limit.
 			maxAge: int64((time.Duration(h.MaxAge) + time.Second - 1) / time.Second),

@@ -30,7 +30,7 @@ var signingMethods = map[string]jwt.SigningMethod{
 type tokenRules struct {
 	algorithms []string
 	types      []string // normalized; empty accepts any type, and tokens without client_id
-	issuers    []string // configured ones; empty until discovered
+	issuers    []string
 	leeway     int64    // seconds
 	maxAge     int64    // seconds; 0 is no limit
 }
@@ -140,9 +140,9 @@ func normalizeTypes(types []string) []string {
 }
 
 // checkClaims judges who a token is from and when it is valid, at the given
-// time. The issuer is left out while issuers is nil: nothing is known yet.
-func (rules *tokenRules) checkClaims(info *AuthInfo, issuers []string, now time.Time) *Refusal {
-	if issuers != nil && !slices.Contains(issuers, info.Issuer) {
+// time.
+func (rules *tokenRules) checkClaims(info *AuthInfo, now time.Time) *Refusal {
+	if !slices.Contains(rules.issuers, info.Issuer) {
 		return refuseToken(ReasonWrongIssuer, "The token's issuer is not accepted", "iss")
 	}
 	if info.Subject == "" {
@@ -208,9 +208,6 @@ func (v *validator) validate(ctx context.Context, token string, now time.Time) (
 			return info, refuseKeysUnavailable(v.keys.retryAfter(now))
 		}
 	}
-	if refusal := v.rules.checkClaims(info, snapshot.issuers, now); refusal != nil {
-		return info, refusal
-	}
 	key := snapshot.key(parsed.keyID)
 	if key == nil {
 		if snapshot = v.keys.awaitKey(ctx, parsed.keyID); snapshot != nil {
@@ -246,5 +243,5 @@ func (v *validator) screen(token string, now time.Time) (*jws, *AuthInfo, *Refus
 		return parsed, nil, refusal
 	}
 	info.algorithm, info.typ, info.keyID = parsed.algorithm, parsed.typ, parsed.keyID
-	return parsed, info, v.rules.checkClaims(info, v.rules.issuers, now)
+	return parsed, info, v.rules.checkClaims(info, now)
 }

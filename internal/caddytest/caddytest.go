@@ -15,6 +15,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	_ "github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile" // the Caddyfile adapter
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	_ "github.com/caddyserver/caddy/v2/modules/standard" // the directives of configs under test
@@ -35,15 +36,15 @@ type Server struct {
 }
 
 // Adapt turns a Caddyfile into JSON and fails the test on any error or
-// warning.
-func Adapt(tb testing.TB, caddyfile string) []byte {
+// warning. The Caddyfile is formatted first, so that tests may indent it.
+func Adapt(tb testing.TB, text string) []byte {
 	tb.Helper()
-	adapted, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(caddyfile), map[string]any{"filename": "Caddyfile"})
+	adapted, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt(caddyfile.Format([]byte(text)), map[string]any{"filename": "Caddyfile"})
 	if err != nil {
-		tb.Fatalf("adapting: %v\n%s", err, caddyfile)
+		tb.Fatalf("adapting: %v\n%s", err, text)
 	}
 	if len(warnings) > 0 {
-		tb.Fatalf("adapting gave warnings: %v\n%s", warnings, caddyfile)
+		tb.Fatalf("adapting gave warnings: %v\n%s", warnings, text)
 	}
 	return adapted
 }
@@ -51,7 +52,7 @@ func Adapt(tb testing.TB, caddyfile string) []byte {
 // Start adapts and loads a Caddyfile and stops Caddy when the test ends.
 // Whatever addresses the Caddyfile names, its servers listen on free ports of
 // the loopback interface, over plain http.
-func Start(tb testing.TB, caddyfile string) *Server {
+func Start(tb testing.TB, text string) *Server {
 	tb.Helper()
 	dir := tb.TempDir()
 	s := &Server{
@@ -69,17 +70,17 @@ func Start(tb testing.TB, caddyfile string) *Server {
 			tb.Errorf("stopping Caddy: %v", err)
 		}
 	})
-	if err := s.Load(caddyfile); err != nil {
-		tb.Fatalf("loading: %v\n%s", err, caddyfile)
+	if err := s.Load(text); err != nil {
+		tb.Fatalf("loading: %v\n%s", err, text)
 	}
 	return s
 }
 
 // Load replaces the configuration, as a reload does. With an error the old
 // one goes on.
-func (s *Server) Load(caddyfile string) error {
+func (s *Server) Load(text string) error {
 	s.tb.Helper()
-	return s.LoadJSON(Adapt(s.tb, caddyfile))
+	return s.LoadJSON(Adapt(s.tb, text))
 }
 
 // LoadJSON is Load with a JSON configuration.

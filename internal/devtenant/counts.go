@@ -40,17 +40,19 @@ func (t *Tenant) await(ctx context.Context, condition func() bool) error {
 			t.mu.Unlock()
 			return nil
 		}
-		// The channel is made by whoever waits, so that one tenant can serve
-		// several testing/synctest bubbles in turn.
-		if t.changed == nil {
-			t.changed = make(chan struct{})
-		}
-		changed := t.changed
+		// Each waiter brings its own channel and takes it away, so that one
+		// tenant can serve several testing/synctest bubbles in turn: a channel
+		// of one bubble may not be closed in another.
+		changed := make(chan struct{})
+		t.waiting[changed] = struct{}{}
 		t.mu.Unlock()
 
 		select {
 		case <-changed:
 		case <-ctx.Done():
+			t.mu.Lock()
+			delete(t.waiting, changed)
+			t.mu.Unlock()
 			return ctx.Err()
 		}
 	}
@@ -58,15 +60,15 @@ func (t *Tenant) await(ctx context.Context, condition func() bool) error {
 
 // announceLocked wakes those that wait.
 func (t *Tenant) announceLocked() {
-	if t.changed != nil {
-		close(t.changed)
-		t.changed = nil
+	for changed := range t.waiting {
+		close(changed)
 	}
+	clear(t.waiting)
 }
 
 // arrive counts a request and says what is to happen to it. Both in one step:
 // whoever has seen the request in Counts may Release it.
-func (t *Tenant) arrive(ep endpoint) (fault Fault, released func() bool) {
+func (t *Tenant) arrive(ep oidcEndpoint) (fault Fault, released func() bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.requests[ep]++

@@ -27,7 +27,7 @@ func (t *Tenant) JWKS() []byte {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.jwks != nil {
-		return t.jwks
+		return bytes.Clone(t.jwks)
 	}
 	keys := make([]any, 0, len(t.foreign)+len(t.published))
 	for _, k := range t.foreign {
@@ -51,7 +51,7 @@ func (t *Tenant) Discovery() []byte {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.discovery != nil {
-		return t.discovery
+		return bytes.Clone(t.discovery)
 	}
 	return mustMarshal(discoveryDocument(t.issuer, t.endpointLocked(), t.signing.method.Alg()))
 }

@@ -2,6 +2,7 @@ package devtenant
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"net/http"
 	"strconv"
@@ -21,8 +22,8 @@ type Exchange struct {
 	// Makes the right answer at the moment of the call.
 	Answer func() Answer
 
-	// Returns nil after the next Release, or an error once the request ends.
-	awaitRelease func() error
+	// Returns nil after the next Release, or the context's error.
+	awaitRelease func(context.Context) error
 }
 
 // SetFault lets every new request for discovery and keys meet this fault.
@@ -40,7 +41,7 @@ func (t *Tenant) SetJWKSFault(fault Fault) { t.setFault(jwksEndpoint, fault) }
 // SetTokenFault lets every new request for a token meet this fault.
 func (t *Tenant) SetTokenFault(fault Fault) { t.setFault(tokenEndpoint, fault) }
 
-func (t *Tenant) setFault(ep endpoint, fault Fault) {
+func (t *Tenant) setFault(ep oidcEndpoint, fault Fault) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.faults[ep] = fault
@@ -63,7 +64,7 @@ func Down(*Exchange) { panic(http.ErrAbortHandler) }
 
 // Slow answers as it should, but only after [Tenant.Release].
 func Slow(e *Exchange) {
-	if e.awaitRelease() != nil {
+	if e.awaitRelease(e.Request.Context()) != nil {
 		panic(http.ErrAbortHandler)
 	}
 	None(e)

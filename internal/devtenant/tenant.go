@@ -1,6 +1,7 @@
 package devtenant
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"sync"
@@ -49,20 +50,20 @@ type Tenant struct {
 	jwks      []byte // served instead of the keys unless nil
 	discovery []byte // served instead of the true document unless nil
 	clients   map[string]client
-	faults    [endpoints]Fault
-	requests  [endpoints]int
+	faults    [oidcEndpoints]Fault
+	requests  [oidcEndpoints]int
 	releases  int
-	changed   chan struct{} // closed when requests or releases grow; nil while nobody waits
+	waiting   map[chan struct{}]struct{} // closed when requests or releases grow
 }
 
-// endpoint numbers what a tenant serves.
-type endpoint int
+// oidcEndpoint numbers what a tenant serves below its endpoint, as OIDC names it.
+type oidcEndpoint int
 
 const (
-	discoveryEndpoint endpoint = iota
+	discoveryEndpoint oidcEndpoint = iota
 	jwksEndpoint
 	tokenEndpoint
-	endpoints
+	oidcEndpoints
 )
 
 // New returns a tenant with one signing key. An unknown algorithm panics.
@@ -88,6 +89,7 @@ func New(opts Options) *Tenant {
 		signing:   first,
 		published: []*key{first},
 		clients:   map[string]client{},
+		waiting:   map[chan struct{}]struct{}{},
 	}
 }
 
@@ -154,11 +156,11 @@ func (t *Tenant) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Writer:       w,
 		Request:      r,
 		Answer:       func() Answer { return t.answer(ep, r) },
-		awaitRelease: func() error { return t.await(r.Context(), released) },
+		awaitRelease: func(ctx context.Context) error { return t.await(ctx, released) },
 	})
 }
 
-func route(path string) (ep endpoint, found bool) {
+func route(path string) (ep oidcEndpoint, found bool) {
 	switch path {
 	case DiscoveryPath:
 		return discoveryEndpoint, true
@@ -170,14 +172,14 @@ func route(path string) (ep endpoint, found bool) {
 	return 0, false
 }
 
-func allowed(ep endpoint, method string) bool {
+func allowed(ep oidcEndpoint, method string) bool {
 	if ep == tokenEndpoint {
 		return method == http.MethodPost
 	}
 	return method == http.MethodGet || method == http.MethodHead
 }
 
-func (t *Tenant) answer(ep endpoint, r *http.Request) Answer {
+func (t *Tenant) answer(ep oidcEndpoint, r *http.Request) Answer {
 	switch ep {
 	case discoveryEndpoint:
 		return discoveryAnswer(t.Discovery())

@@ -50,7 +50,10 @@ func (t *Tenant) tokenAnswer(r *http.Request) Answer {
 	return t.grant(id, registered, r.PostForm)
 }
 
-// grant decides on an authenticated client's request.
+// grant decides on an authenticated client's request. With neither resource
+// nor organization it issues an opaque token, as Logto does to a user's client;
+// a machine would get invalid_target there, but then no demo could show what
+// an API sees of a client that forgot `resource`.
 func (t *Tenant) grant(id string, c client, form url.Values) Answer {
 	req := TokenRequest{ClientID: id, Resource: form.Get("resource"), OrganizationID: form.Get("organization_id")}
 	if req.OrganizationID != "" && !c.memberOf(req.OrganizationID) {

@@ -1,6 +1,7 @@
 package devtenanttest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -36,16 +37,15 @@ func (t transport) RoundTrip(r *http.Request) (response *http.Response, err erro
 	if r.URL.Scheme != endpoint.Scheme || r.URL.Host != endpoint.Host {
 		return nil, fmt.Errorf("connecting to %s: only the tenant can be reached", r.URL.Host)
 	}
-	if err := r.Context().Err(); err != nil {
-		return nil, err
+	if ended := r.Context().Err(); ended != nil {
+		return nil, ended
 	}
 	defer func() {
-		if thrown := recover(); thrown == http.ErrAbortHandler {
-			response, err = nil, errConnectionClosed
-			if ended := r.Context().Err(); ended != nil {
-				err = ended
-			}
-		} else if thrown != nil {
+		switch thrown := recover(); thrown {
+		case nil:
+		case any(http.ErrAbortHandler):
+			response, err = nil, cmp.Or(r.Context().Err(), errConnectionClosed)
+		default:
 			panic(thrown)
 		}
 	}()

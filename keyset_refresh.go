@@ -1,0 +1,173 @@
+package logtoauth
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+const (
+	// Failed fetches are repeated after firstRetry, then twice as long each
+	// time, up to a bound that is tighter while there is nothing to verify
+	// tokens with.
+	firstRetry        = 250 * time.Millisecond
+	maxRetryKeyless   = 5 * time.Second
+	maxRetryWithKeys  = time.Minute
+	maxRetryDoublings = 16
+)
+
+// refreshDelay is the time to the next fetch after a good one. Jitter keeps
+// many instances from asking at the same moment and only ever shortens.
+func refreshDelay(interval time.Duration) time.Duration {
+	return interval - rand.N(interval/10+1)
+}
+
+// retryDelay is the time to the next fetch after n failed ones in a row.
+func retryDelay(n int, bound time.Duration) time.Duration {
+	delay := min(bound, firstRetry<<min(n-1, maxRetryDoublings))
+	return delay - rand.N(delay/2+1)
+}
+
+// refresh is the goroutine of a key set. All fetches happen here, one at a
+// time, from the first start to the pool's destructor.
+func (ks *KeySet) refresh() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for ks.life.Err() == nil {
+		r, delay := ks.nextRound(time.Now())
+		if r != nil {
+			ks.run(r)
+			continue
+		}
+		timer.Reset(delay)
+		select {
+		case <-timer.C:
+		case <-ks.wake:
+		case <-ks.life.Done():
+		}
+	}
+}
+
+// nextRound returns the round that is due, or how long there is none.
+func (ks *KeySet) nextRound(now time.Time) (*round, time.Duration) {
+	ks.mu.Lock()
+	defer ks.mu.Unlock()
+	putOff := !ks.forcedAt.IsZero()
+	due := ks.nextAt
+	if putOff && ks.forcedAt.Before(due) {
+		due = ks.forcedAt
+	}
+	r := ks.pending
+	if r == nil {
+		if delay := due.Sub(now); delay > 0 {
+			return nil, delay
+		}
+		r = &round{forced: putOff && !now.Before(ks.forcedAt), done: make(chan struct{})}
+	}
+	if r.forced {
+		ks.lastForced = now
+	}
+	// Whatever made this fetch due, it answers the one that was put off.
+	ks.forcedAt = time.Time{}
+	ks.pending, ks.running = nil, r
+	return r, 0
+}
+
+// run fetches once and ends the round.
+func (ks *KeySet) run(r *round) {
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(ks.life, ks.cfg.FetchTimeout)
+	defer cancel()
+	environment := ks.environment()
+	if ks.store != nil && ks.current(began) == nil {
+		ks.store.beginLoad(ks, environment.storage)
+	}
+	got, err := ks.source.fetch(ctx, ks.store != nil && environment.storage != nil && ks.store.isDue(began))
+	switch {
+	case ks.life.Err() != nil:
+		r.err = ks.life.Err()
+	case err != nil:
+		r.err = err
+		ks.failed(ctx, err, environment)
+	default:
+		ks.succeeded(got, began, environment)
+	}
+	ks.mu.Lock()
+	ks.running = nil
+	ks.mu.Unlock()
+	close(r.done)
+}
+
+// succeeded publishes what was fetched and sets the clock for the next time.
+func (ks *KeySet) succeeded(got *fetched, began time.Time, env *environment) {
+	from := originTenant
+	if _, ok := ks.source.(fileSource); ok {
+		from = originFile
+	}
+	old := ks.held.Load()
+	s := ks.publish(got.keys, got.jwksURI, from, began)
+	ks.mu.Lock()
+	ks.nextAt = time.Now().Add(refreshDelay(ks.cfg.RefreshInterval))
+	ks.mu.Unlock()
+	if ks.store != nil && !got.unchanged {
+		ks.store.beginSave(ks, got, began, env)
+	}
+	ks.reportSuccess(old, s, got, env)
+}
+
+// failed keeps the last good keys, or falls back on stored ones, and sets the
+// clock for the next attempt.
+func (ks *KeySet) failed(ctx context.Context, err error, env *environment) {
+	ks.markFailing()
+	if ks.store != nil && ks.current(time.Now()) == nil {
+		ks.fallBack(ctx, env)
+	}
+	now := time.Now()
+	s := ks.current(now)
+	ks.mu.Lock()
+	ks.progress.failures++
+	bound := maxRetryKeyless
+	if s != nil {
+		bound = min(maxRetryWithKeys, max(ks.cfg.RefreshInterval, firstRetry))
+	}
+	ks.nextAt = now.Add(retryDelay(ks.progress.failures, bound))
+	if s != nil && ks.maxStale < forever {
+		// No long pause may begin just before the keys go stale.
+		if staleAt := s.fetchedAt.Add(ks.maxStale); staleAt.After(now) && staleAt.Before(ks.nextAt) {
+			ks.nextAt = staleAt
+		}
+	}
+	ks.mu.Unlock()
+	ks.reportFailure(err, s, env)
+}
+
+// markFailing starts the count of max_stale for the keys that are held.
+func (ks *KeySet) markFailing() {
+	ks.mu.Lock()
+	defer ks.mu.Unlock()
+	if s := ks.held.Load(); s != nil && !s.failing {
+		failing := *s
+		failing.failing = true
+		ks.held.Store(&failing)
+	}
+}
+
+// fallBack publishes stored keys, if there are any to be had before the
+// requests that wait for this round lose their patience. Until the tenant has
+// answered they are the best there is; they are not read before it had its
+// chance, since a key that it has withdrawn may still be in them.
+func (ks *KeySet) fallBack(ctx context.Context, env *environment) {
+	stored := ks.store.await(ctx)
+	if stored == nil {
+		return
+	}
+	now := time.Now()
+	set, err := stored.accept(ks.cfg, now)
+	ks.store.reportLoad(err, env)
+	if set == nil {
+		return
+	}
+	if old := ks.held.Load(); old == nil || set.fetchedAt.After(old.fetchedAt) {
+		ks.publish(set.keys, set.jwksURI, originStorage, set.fetchedAt)
+	}
+}

@@ -1,0 +1,173 @@
+package logtoauth
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// progress is how a key set has fared.
+type progress struct {
+	fetches  uint64
+	failures int // in a row
+	lastErr  error
+	since    time.Time       // of the first failure in a row
+	logged   map[string]bool // what has been logged since then
+	leftOut  string          // keys that were left out, as last logged
+}
+
+// fetchReport tells of one fetch.
+type fetchReport struct {
+	issuer string    // the tenant, by its first accepted issuer
+	result string    // "ok", "unchanged" or the kind of failure
+	keys   int       // how many serve now
+	lastOK time.Time // when the last successful fetch began; zero: never
+}
+
+// tenantStatus is what the admin API shows of a key set.
+type tenantStatus struct {
+	Issuers     []string    `json:"issuers"`
+	JWKSURI     string      `json:"jwks_uri"`
+	Keys        []keyStatus `json:"keys"`
+	Source      keyOrigin   `json:"source"`
+	FetchedAt   time.Time   `json:"fetched_at,omitzero"`
+	NextFetchAt time.Time   `json:"next_fetch_at,omitzero"`
+	LastError   string      `json:"last_error"`
+	Fetches     uint64      `json:"fetches"`
+}
+
+type keyStatus struct {
+	KID        string   `json:"kid"`
+	KTY        string   `json:"kty"`
+	CRV        string   `json:"crv"`
+	Algorithms []string `json:"algorithms"`
+}
+
+// name is what logs and metrics call the tenant.
+func (c tenantConfig) name() string { return c.acceptedIssuers()[0] }
+
+// status describes the key set as it is now, keys that have gone stale
+// included.
+func (ks *KeySet) status() tenantStatus {
+	status := tenantStatus{Issuers: ks.cfg.acceptedIssuers(), JWKSURI: ks.cfg.JWKSURI, Keys: []keyStatus{}}
+	ks.mu.Lock()
+	status.NextFetchAt, status.Fetches = ks.nextAt, ks.progress.fetches
+	if ks.progress.lastErr != nil {
+		status.LastError = errorText(ks.progress.lastErr)
+	}
+	ks.mu.Unlock()
+	s := ks.held.Load()
+	if s == nil {
+		return status
+	}
+	status.JWKSURI, status.Source, status.FetchedAt = s.jwksURI, s.source, s.fetchedAt
+	for _, kid := range slices.Sorted(maps.Keys(s.keys)) {
+		k := s.keys[kid]
+		status.Keys = append(status.Keys, keyStatus{KID: k.kid, KTY: k.kty, CRV: k.crv, Algorithms: slices.Clone(k.algorithms)})
+	}
+	return status
+}
+
+// reportSuccess logs what is new: that keys are there again, that they have
+// changed, that some were left out.
+func (ks *KeySet) reportSuccess(old, s *snapshot, got *fetched, env *environment) {
+	ks.mu.Lock()
+	before := ks.progress
+	leftOut := leftOutText(got.leftOut)
+	ks.progress = progress{fetches: before.fetches + 1, leftOut: leftOut}
+	ks.mu.Unlock()
+
+	tenant := zap.String("tenant", ks.cfg.name())
+	if before.failures > 0 {
+		env.log().Info("keys can be fetched again", tenant,
+			zap.Int("failed_attempts", before.failures), zap.Duration("after", s.fetchedAt.Sub(before.since)))
+	}
+	if added, removed := keyChanges(old, s); len(added)+len(removed) > 0 {
+		env.log().Info("the tenant's keys have changed", tenant,
+			zap.Strings("added", added), zap.Strings("removed", removed))
+	}
+	if leftOut != "" && leftOut != before.leftOut {
+		env.log().Warn("keys of the tenant were left out", tenant, zap.String("keys", leftOut))
+	}
+	result := "ok"
+	if got.unchanged {
+		result = "unchanged"
+	}
+	ks.observe(env, result, s)
+}
+
+// reportFailure logs a failed fetch the first time that it fails in this way
+// in this outage. It is a warning while keys still serve, and an error once
+// there is nothing left to decide with.
+func (ks *KeySet) reportFailure(err error, s *snapshot, env *environment) {
+	kind := string(kindOf(err))
+	logAs, message := env.log().Warn, "fetching keys failed; the last good keys serve on"
+	if s == nil {
+		logAs, message = env.log().Error, "fetching keys failed; there are none to verify tokens with"
+	}
+	ks.mu.Lock()
+	p := &ks.progress
+	p.fetches++
+	p.lastErr = err
+	if p.logged == nil {
+		p.logged, p.since = make(map[string]bool), time.Now()
+	}
+	first := !p.logged[kind+message]
+	p.logged[kind+message] = true
+	ks.mu.Unlock()
+	if first {
+		logAs(message, zap.String("tenant", ks.cfg.name()), zap.String("reason", kind), zap.String("error", errorText(err)))
+	}
+	ks.observe(env, kind, s)
+}
+
+func (ks *KeySet) observe(env *environment, result string, s *snapshot) {
+	if env.observer == nil {
+		return
+	}
+	report := fetchReport{issuer: ks.cfg.name(), result: result}
+	if s != nil {
+		report.keys = len(s.keys)
+	}
+	if held := ks.held.Load(); held != nil {
+		report.lastOK = held.fetchedAt
+	}
+	env.observer(report)
+}
+
+// keyChanges lists the IDs of keys that came and went. The first keys of a
+// process are no change.
+func keyChanges(old, s *snapshot) (added, removed []string) {
+	if old == nil {
+		return nil, nil
+	}
+	for _, kid := range slices.Sorted(maps.Keys(s.keys)) {
+		if !old.has(s.keys[kid]) {
+			added = append(added, kid)
+		}
+	}
+	for _, kid := range slices.Sorted(maps.Keys(old.keys)) {
+		if !s.has(old.keys[kid]) {
+			removed = append(removed, kid)
+		}
+	}
+	return added, removed
+}
+
+// leftOutText lists what was left out, bounded: a set can hold thousands of
+// keys.
+func leftOutText(keys []leftOutKey) string {
+	const most = 8
+	var texts []string
+	for i, k := range keys {
+		if i == most {
+			texts = append(texts, "…")
+			break
+		}
+		texts = append(texts, k.String())
+	}
+	return strings.Join(texts, "; ")
+}

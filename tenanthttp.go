@@ -1,0 +1,117 @@
+package logtoauth
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"regexp"
+	"time"
+)
+
+const (
+	maxResponseBody   = 1 << 20
+	maxResponseHeader = 64 << 10
+	maxRedirects      = 3
+
+	// idleConnTimeout is long enough for discovery and keys to share a
+	// connection, and short against refresh_interval.
+	idleConnTimeout = 30 * time.Second
+)
+
+// newTenantClient returns the HTTP client for one tenant. It has a transport
+// of its own: another tenant's CA must not vouch for this one's keys.
+func newTenantClient(cfg tenantConfig) (*http.Client, error) {
+	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
+	if cfg.TrustedCA != "" {
+		tlsConfig.RootCAs = x509.NewCertPool()
+		if !tlsConfig.RootCAs.AppendCertsFromPEM([]byte(cfg.TrustedCA)) {
+			return nil, errors.New("trusted_ca_file: no PEM certificate in it")
+		}
+	}
+	return &http.Client{
+		CheckRedirect: checkRedirect,
+		Transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment,
+			// A dial goes on after its request gave up, so it has a bound of
+			// its own.
+			DialContext:            (&net.Dialer{Timeout: cfg.FetchTimeout}).DialContext,
+			TLSClientConfig:        tlsConfig,
+			TLSHandshakeTimeout:    cfg.FetchTimeout,
+			ResponseHeaderTimeout:  cfg.FetchTimeout,
+			MaxResponseHeaderBytes: maxResponseHeader,
+			ForceAttemptHTTP2:      true, // lost otherwise with a DialContext or TLSClientConfig of one's own
+			MaxIdleConnsPerHost:    1,
+			IdleConnTimeout:        idleConnTimeout,
+		},
+	}, nil
+}
+
+// checkRedirect lets a tenant move an address on its own origin only: a
+// redirect to another host would let it name whose keys we trust, one to
+// plain http who may change them on the way.
+func checkRedirect(req *http.Request, via []*http.Request) error {
+	if len(via) > maxRedirects {
+		return failure(failureRedirect, fmt.Errorf("more than %d redirects", maxRedirects))
+	}
+	if origin(req.URL) != origin(via[0].URL) || req.URL.User != nil {
+		return failure(failureRedirect, errors.New("redirected to another scheme, host or port"))
+	}
+	return nil
+}
+
+// answer is what came of one request: a document, or the word that the one
+// with our ETag has not changed.
+type answer struct {
+	body        []byte
+	etag        string
+	notModified bool
+}
+
+// get asks for one JSON document, with the ETag of the copy we hold, if any.
+func get(ctx context.Context, client *http.Client, address, etag string) (*answer, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", "application/json, application/jwk-set+json")
+	req.Header.Set("User-Agent", "caddy-logto-auth")
+	if etag != "" {
+		req.Header.Set("If-None-Match", etag)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, failure(networkFailure(err), err)
+	}
+	defer resp.Body.Close()
+	switch {
+	case resp.StatusCode == http.StatusNotModified && etag != "":
+		return &answer{notModified: true}, nil
+	case resp.StatusCode != http.StatusOK:
+		return nil, failure(failureStatus, fmt.Errorf("%s answered %s", address, resp.Status))
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxResponseBody+1))
+	if err != nil {
+		return nil, failure(networkFailure(err), fmt.Errorf("reading the answer of %s: %w", address, err))
+	}
+	if len(body) > maxResponseBody {
+		return nil, failure(failureTooLarge, fmt.Errorf("the answer of %s is larger than 1 MiB", address))
+	}
+	return &answer{body: body, etag: usableETag(resp.Header.Get("ETag"))}, nil
+}
+
+var etagSyntax = regexp.MustCompile(`^(W/)?"[!#-~]{0,254}"$`)
+
+// usableETag returns an ETag that may be sent back (RFC 9110 section 8.8.3).
+// net/http accepts others in an answer but refuses to send them, which would
+// make every later request fail.
+func usableETag(etag string) string {
+	if !etagSyntax.MatchString(etag) {
+		return ""
+	}
+	return etag
+}
