@@ -181,7 +181,7 @@ func checkAlgorithm(algorithm string) error {
 		if algorithm == known {
 			return nil
 		}
-		if upper == strings.ToUpper(known) {
+		if strings.EqualFold(algorithm, known) {
 			return fmt.Errorf("%q is spelled %s", algorithm, known)
 		}
 	}
