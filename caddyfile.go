@@ -130,13 +130,29 @@ func parseAuth(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	return authRoutes(handler, matcher), nil
 }
 
-// authRoutes gives the routes that a logto_auth directive stands for. Outside
-// of an explicit route block Caddy sorts those of all logto_auth directives:
-// longer paths first, routes without a matcher last, all else as given here.
+// authRoutes gives the routes that a logto_auth directive stands for. Those
+// that serve requests which the directive's matcher leaves out come first.
+// Caddy sorts them among those of other logto_auth directives of the block:
+// longer paths first, routes without a matcher last, all else as written. With
+// a path of their own they neither fall behind the directive whose matcher
+// might look at an identity header, nor change the order of the others.
 func authRoutes(handler *Handler, matcher caddy.ModuleMap) []httpcaddyfile.ConfigValue {
-	return []httpcaddyfile.ConfigValue{
-		newRoute(matcher, authDirective, handler),
+	var routes []httpcaddyfile.ConfigValue
+	if handler.ResourceMetadata != nil {
+		routes = append(routes, newRoute(pathMatcher(metadataPath+"*"), metadataName, handler))
 	}
+	if len(handler.ForwardClaims) > 0 {
+		strip := new(StripIdentity)
+		for _, forward := range handler.ForwardClaims {
+			strip.Headers = append(strip.Headers, forward.Header)
+		}
+		routes = append(routes, newRoute(pathMatcher("*"), stripName, strip))
+	}
+	return append(routes, newRoute(matcher, authDirective, handler))
+}
+
+func pathMatcher(pattern string) caddy.ModuleMap {
+	return caddy.ModuleMap{"path": caddyconfig.JSON(caddyhttp.MatchPath{pattern}, nil)}
 }
 
 // parseRequire turns one logto_require directive into its route.
