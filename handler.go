@@ -12,6 +12,10 @@ import (
 // ServeHTTP admits the request to next or refuses it.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	state := stateOf(r)
+	if !state.concluding {
+		state.concluding = true
+		defer state.conclude(r.Context())
+	}
 	state.begin(h)
 	addVary(w.Header(), h.vary)
 
@@ -35,6 +39,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		if !h.ReportOnly {
 			return h.responder.refuse(w, r, refusal)
 		}
+		state.report(refusal)
 	}
 	return next.ServeHTTP(w, r)
 }

@@ -44,6 +44,12 @@ type requestState struct {
 
 	// forwarded holds the names of the headers set from claims.
 	forwarded []string
+
+	// reported is the first refusal that a report_only let pass.
+	reported *Refusal
+
+	// concluding says that a handler further out calls conclude.
+	concluding bool
 }
 
 // String shows nothing: whoever prints the variable must not get claims.
@@ -68,7 +74,7 @@ func stateOf(r *http.Request) *requestState {
 // begin clears what an earlier logto_auth left, so that nothing of it shows
 // when h refuses or lets an anonymous request pass.
 func (s *requestState) begin(h *Handler) {
-	*s = requestState{handler: h, forwarded: s.forwarded}
+	*s = requestState{handler: h, forwarded: s.forwarded, reported: s.reported, concluding: s.concluding}
 }
 
 // placeholder answers Caddy's replacer. Values are computed when asked for.
