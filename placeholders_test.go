@@ -108,7 +108,7 @@ func TestPlaceholdersAreEmptyUnlessAdmitted(t *testing.T) {
 		"preflight":       func(s *requestState) { s.preflight = true },
 		"cleared by a later logto_auth": func(s *requestState) {
 			s.info, s.organizationID, s.refusal = mustDecode(t, `{"exp":1,"sub":"user-1"}`), "org-1", refuseMissingToken()
-			s.begin(new(Handler))
+			s.begin(new(Handler), caddyRequest(t, http.MethodGet, "/"))
 		},
 	} {
 		r := caddyRequest(t, http.MethodGet, "/")
@@ -156,7 +156,7 @@ func TestStateIsRegisteredOnce(t *testing.T) {
 	first := stateOf(r)
 	first.info = mustDecode(t, `{"exp":1,"sub":"user-1"}`)
 	second := stateOf(r)
-	second.begin(new(Handler))
+	second.begin(new(Handler), r)
 	if first != second {
 		t.Fatal("one request has two states")
 	}
@@ -175,18 +175,20 @@ func TestStateWithoutCaddyIsEmpty(t *testing.T) {
 	}
 }
 
-func TestStateForgetsAllButForwardedHeaders(t *testing.T) {
+func TestStateForgetsWhatAnEarlierHandlerLeft(t *testing.T) {
 	handler := new(Handler)
+	r := caddyRequest(t, http.MethodGet, "/")
+	r.Header["X-User"], r.Header["X-Other"] = []string{"user-1"}, []string{"kept"}
 	state := &requestState{
 		handler: new(Handler), info: new(AuthInfo), organizationID: "org-1",
-		refusal: refuseMissingToken(), anonymous: refuseMissingToken(), preflight: true, forwarded: []string{"X-User"},
+		refusal: refuseMissingToken(), anonymous: refuseMissingToken(), preflight: true, forwarded: headerNames{"x-user"},
 	}
-	state.begin(handler)
-	if state.handler != handler || state.info != nil || state.organizationID != "" || state.refusal != nil || state.anonymous != nil || state.preflight {
+	state.begin(handler, r)
+	if state.handler != handler || state.info != nil || state.organizationID != "" || state.refusal != nil || state.anonymous != nil || state.preflight || state.forwarded != nil {
 		t.Errorf("an earlier logto_auth shows through: %+v", *state)
 	}
-	if len(state.forwarded) != 1 {
-		t.Error("headers that were set are forgotten, so nobody would take them back")
+	if r.Header.Get("X-User") != "" || r.Header.Get("X-Other") != "kept" {
+		t.Errorf("the headers are %q", r.Header)
 	}
 }
 
