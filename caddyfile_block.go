@@ -2,6 +2,7 @@ package logtoauth
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -40,7 +41,7 @@ func unmarshalBlock[T any](d *caddyfile.Dispenser, target *T, settings map[strin
 			return err
 		}
 		if !s.block && opensBlock(d) {
-			return d.Errf("%s takes no block", name)
+			return errorAt(written.last(name), fmt.Errorf("%s takes no block", name))
 		}
 	}
 	return nil
@@ -116,11 +117,21 @@ func (p positions) locate(problems []settingError, directive caddyfile.Token) er
 		if tokens := p[problem.Setting]; problem.Index < len(tokens) {
 			token = tokens[problem.Index]
 		}
-		d := caddyfile.NewDispenser([]caddyfile.Token{token})
-		d.Next()
-		located = append(located, d.WrapErr(problem))
+		located = append(located, errorAt(token, problem))
 	}
 	return errors.Join(located...)
+}
+
+// last gives the position of the latest line of a setting that was written.
+func (p positions) last(name string) caddyfile.Token {
+	return p[name][len(p[name])-1]
+}
+
+// errorAt adds the token's file and line to err.
+func errorAt(token caddyfile.Token, err error) error {
+	d := caddyfile.NewDispenser([]caddyfile.Token{token})
+	d.Next()
+	return d.WrapErr(err)
 }
 
 // firstToken gives the name token of the directive whose tokens d has.

@@ -16,7 +16,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		state.concluding = true
 		defer state.conclude(r.Context())
 	}
-	state.begin(h)
+	state.begin(h, r)
+	h.identityNames.takeOut(r)
 	addVary(w.Header(), h.vary)
 
 	if h.BypassCORSPreflight && isPreflight(r, h.sources) {
@@ -29,10 +30,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	case refusal == nil:
 		refusal = h.admit(state, r, found)
 	case h.Optional && refusal.anonymous():
-		state.anonymous = refusal
-		return next.ServeHTTP(w, r)
+		state.anonymous, refusal = refusal, nil
 	default:
 		h.logRefusal(r, refusal, nil, "")
+	}
+	if h.StripToken {
+		h.sources.strip(r)
 	}
 	if refusal != nil {
 		state.refusal = refusal
@@ -40,6 +43,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 			return h.responder.refuse(w, r, refusal)
 		}
 		state.report(refusal)
+	}
+	if state.info != nil && found.cacheable() {
+		return servePrivately(w, r, next)
 	}
 	return next.ServeHTTP(w, r)
 }
@@ -53,6 +59,7 @@ func (h *Handler) admit(state *requestState, r *http.Request, found credential) 
 	}
 	state.info, state.organizationID = info, organization
 	h.organizations.keepHeaders(r)
+	h.forwardClaims(state, r.Header)
 	return nil
 }
 

@@ -319,4 +319,3 @@ func (ks *KeySet) publish(keys map[string]*verificationKey, jwksURI string, from
 	ks.held.Store(s)
 	return s
 }
-

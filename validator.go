@@ -31,8 +31,8 @@ type tokenRules struct {
 	algorithms []string
 	types      []string // normalized; empty accepts any type, and tokens without client_id
 	issuers    []string
-	leeway     int64    // seconds
-	maxAge     int64    // seconds; 0 is no limit
+	leeway     int64 // seconds
+	maxAge     int64 // seconds; 0 is no limit
 }
 
 // jws is a compact JWS whose signature has not been looked at yet.
