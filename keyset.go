@@ -54,6 +54,7 @@ type KeySet struct {
 	cfg    tenantConfig
 	source keySource
 	store  *keyStore // nil if keys are never stored
+	tokens *tokenCache
 
 	maxStale time.Duration
 	held     atomic.Pointer[snapshot]
@@ -86,7 +87,7 @@ func newKeySet(cfg tenantConfig) (*KeySet, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	ks := &KeySet{cfg: cfg, maxStale: cfg.MaxStale, wake: make(chan struct{}, 1)}
+	ks := &KeySet{cfg: cfg, tokens: newTokenCache(cfg.CacheSize), maxStale: cfg.MaxStale, wake: make(chan struct{}, 1)}
 	if cfg.JWKSFile != "" {
 		ks.source = fileSource{path: cfg.JWKSFile}
 		// A file has no outage to wait out; its last good keys stay.
@@ -319,4 +320,3 @@ func (ks *KeySet) publish(keys map[string]*verificationKey, jwksURI string, from
 	ks.held.Store(s)
 	return s
 }
-
