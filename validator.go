@@ -217,7 +217,10 @@ func (v *validator) validate(ctx context.Context, token string, now time.Time) (
 	if key == nil {
 		return info, refuseToken(ReasonUnknownKey, "The token's signing key is unknown", "kid")
 	}
-	if refusal := parsed.verifySignature(key); refusal != nil {
+	started := time.Now()
+	refusal = parsed.verifySignature(key)
+	metrics.signatures.Observe(time.Since(started).Seconds())
+	if refusal != nil {
 		return info, refusal
 	}
 	info.key = key
