@@ -100,7 +100,7 @@ func newKeySet(cfg tenantConfig) (*KeySet, error) {
 // takes no lock.
 func (ks *KeySet) current(now time.Time) *snapshot {
 	s := ks.held.Load()
-	if s == nil || s.failing && (ks.maxStale == 0 || now.Sub(s.fetchedAt) > ks.maxStale) {
+	if s == nil || s.failing && (ks.maxStale == 0 || now.Sub(s.fetchedAt) >= ks.maxStale) {
 		return nil
 	}
 	return s
