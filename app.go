@@ -37,6 +37,7 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 func (a *App) Provision(ctx caddy.Context) error {
 	a.env.logger = ctx.Logger()
 	a.env.storage = ctx.Storage()
+	a.env.observer = metrics.observeFetch
 	return nil
 }
 

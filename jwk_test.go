@@ -44,7 +44,7 @@ func (j jwk) raw(tb testing.TB) json.RawMessage {
 
 func b64(octets []byte) string { return base64.RawURLEncoding.EncodeToString(octets) }
 
-func ecJWK(tb testing.TB, curve elliptic.Curve) jwk {
+func curveJWK(tb testing.TB, curve elliptic.Curve) jwk {
 	tb.Helper()
 	private, err := ecdsa.GenerateKey(curve, rand.Reader)
 	if err != nil {
@@ -58,7 +58,7 @@ func ecJWK(tb testing.TB, curve elliptic.Curve) jwk {
 	return jwk{"kty": "EC", "kid": "ec", "use": "sig", "crv": curve.Params().Name, "x": b64(x), "y": b64(y)}
 }
 
-func okpJWK(tb testing.TB) jwk {
+func ed25519JWK(tb testing.TB) jwk {
 	tb.Helper()
 	public, _, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -67,9 +67,9 @@ func okpJWK(tb testing.TB) jwk {
 	return jwk{"kty": "OKP", "kid": "okp", "use": "sig", "crv": "Ed25519", "x": b64(public)}
 }
 
-// rsaJWK has a modulus of so many bits. It is a product of no primes that
+// modulusJWK has a modulus of so many bits. It is a product of no primes that
 // anyone knows; nothing here signs with it.
-func rsaJWK(tb testing.TB, bits int) jwk {
+func modulusJWK(tb testing.TB, bits int) jwk {
 	tb.Helper()
 	octets := make([]byte, (bits+7)/8)
 	if _, err := rand.Read(octets); err != nil {
@@ -85,7 +85,7 @@ func rsaJWK(tb testing.TB, bits int) jwk {
 }
 
 func TestUsableKeysAndTheirAlgorithms(t *testing.T) {
-	p256, rsa2048 := ecJWK(t, elliptic.P256()), rsaJWK(t, 2048)
+	p256, rsa2048 := curveJWK(t, elliptic.P256()), modulusJWK(t, 2048)
 	all := []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
 	for name, tt := range map[string]struct {
 		key        jwk
@@ -93,14 +93,14 @@ func TestUsableKeysAndTheirAlgorithms(t *testing.T) {
 	}{
 		"P-256":                  {p256, []string{"ES256"}},
 		"P-256 with its alg":     {p256.with(jwk{"alg": "ES256"}), []string{"ES256"}},
-		"P-384":                  {ecJWK(t, elliptic.P384()), []string{"ES384"}},
-		"P-521":                  {ecJWK(t, elliptic.P521()), []string{"ES512"}},
-		"Ed25519":                {okpJWK(t), []string{"EdDSA"}},
-		"Ed25519 with alg EdDSA": {okpJWK(t).with(jwk{"alg": "EdDSA"}), []string{"EdDSA"}},
-		"Ed25519 with its newer": {okpJWK(t).with(jwk{"alg": "Ed25519"}), []string{"EdDSA"}},
+		"P-384":                  {curveJWK(t, elliptic.P384()), []string{"ES384"}},
+		"P-521":                  {curveJWK(t, elliptic.P521()), []string{"ES512"}},
+		"Ed25519":                {ed25519JWK(t), []string{"EdDSA"}},
+		"Ed25519 with alg EdDSA": {ed25519JWK(t).with(jwk{"alg": "EdDSA"}), []string{"EdDSA"}},
+		"Ed25519 with its newer": {ed25519JWK(t).with(jwk{"alg": "Ed25519"}), []string{"EdDSA"}},
 		"RSA without alg":        {rsa2048, all},
 		"RSA with alg":           {rsa2048.with(jwk{"alg": "PS256"}), []string{"PS256"}},
-		"RSA of 16384 bits":      {rsaJWK(t, 16384), all},
+		"RSA of 16384 bits":      {modulusJWK(t, 16384), all},
 		"without use":            {p256.with(jwk{"use": nil}), []string{"ES256"}},
 		"key_ops verify":         {p256.with(jwk{"key_ops": []string{"sign", "verify"}}), []string{"ES256"}},
 		"members nobody knows":   {p256.with(jwk{"D": "x", "x5u": "https://evil.example", "x5c": []string{"!"}, "n": "AQAB"}), []string{"ES256"}},
@@ -124,8 +124,8 @@ func TestUsableKeysAndTheirAlgorithms(t *testing.T) {
 }
 
 func TestUnusableKeysAreLeftOut(t *testing.T) {
-	p256, okp, rsa2048 := ecJWK(t, elliptic.P256()), okpJWK(t), rsaJWK(t, 2048)
-	even := rsaJWK(t, 2048)
+	p256, okp, rsa2048 := curveJWK(t, elliptic.P256()), ed25519JWK(t), modulusJWK(t, 2048)
+	even := modulusJWK(t, 2048)
 	n, err := base64.RawURLEncoding.DecodeString(even["n"].(string))
 	if err != nil {
 		t.Fatal(err)
@@ -154,9 +154,9 @@ func TestUnusableKeysAreLeftOut(t *testing.T) {
 		"a kid with a line break":      p256.with(jwk{"kid": "a\nb"}),
 		"a kid with a C1 control":      p256.with(jwk{"kid": "a\u0085b"}),
 		"KID is not kid":               p256.with(jwk{"kid": nil, "KID": "k"}),
-		"RSA of 2047 bits":             rsaJWK(t, 2047),
-		"RSA of 512 bits":              rsaJWK(t, 512),
-		"RSA of 16385 bits":            rsaJWK(t, 16385),
+		"RSA of 2047 bits":             modulusJWK(t, 2047),
+		"RSA of 512 bits":              modulusJWK(t, 512),
+		"RSA of 16385 bits":            modulusJWK(t, 16385),
 		"RSA with exponent 1":          rsa2048.with(jwk{"e": "AQ"}),
 		"RSA with exponent 2":          rsa2048.with(jwk{"e": "Ag"}),
 		"RSA with an even exponent":    rsa2048.with(jwk{"e": "AQAA"}),
@@ -246,10 +246,10 @@ func keySet(tb testing.TB, keys ...jwk) []byte {
 }
 
 func TestOneBrokenKeyAmongGoodOnes(t *testing.T) {
-	good, other := ecJWK(t, elliptic.P256()), rsaJWK(t, 2048)
+	good, other := curveJWK(t, elliptic.P256()), modulusJWK(t, 2048)
 	for name, broken := range map[string]jwk{
-		"a short RSA key": rsaJWK(t, 1024).with(jwk{"kid": "short"}),
-		"a private key":   okpJWK(t).with(jwk{"d": "AQAB"}),
+		"a short RSA key": modulusJWK(t, 1024).with(jwk{"kid": "short"}),
+		"a private key":   ed25519JWK(t).with(jwk{"d": "AQAB"}),
 		"no key at all":   nil,
 	} {
 		for at := range 3 {
@@ -266,7 +266,7 @@ func TestOneBrokenKeyAmongGoodOnes(t *testing.T) {
 
 // Two keys with one kid: the token must not choose between them.
 func TestFirstOfTwoKeysWithOneKIDCounts(t *testing.T) {
-	first, second := ecJWK(t, elliptic.P256()), rsaJWK(t, 2048).with(jwk{"kid": "ec"})
+	first, second := curveJWK(t, elliptic.P256()), modulusJWK(t, 2048).with(jwk{"kid": "ec"})
 	set, err := parseJWKS(keySet(t, first, second))
 	if err != nil {
 		t.Fatal(err)
@@ -275,14 +275,14 @@ func TestFirstOfTwoKeysWithOneKIDCounts(t *testing.T) {
 		t.Errorf("keys %v, left out %v", set.keys, set.leftOut)
 	}
 	// A broken first one does not take the place of a good second one.
-	set, err = parseJWKS(keySet(t, rsaJWK(t, 1024).with(jwk{"kid": "ec"}), first))
+	set, err = parseJWKS(keySet(t, modulusJWK(t, 1024).with(jwk{"kid": "ec"}), first))
 	if err != nil || set.keys["ec"] == nil {
 		t.Errorf("keys %v: %v", set, err)
 	}
 }
 
 func TestKeyKeepsItsIdentityOnlyWhileItsJWKIsUnchanged(t *testing.T) {
-	original := rsaJWK(t, 2048)
+	original := modulusJWK(t, 2048)
 	previous, err := parseJWKS(keySet(t, original))
 	if err != nil {
 		t.Fatal(err)
@@ -295,8 +295,8 @@ func TestKeyKeepsItsIdentityOnlyWhileItsJWKIsUnchanged(t *testing.T) {
 		"another use of text": {original.with(jwk{"use": nil}), true},
 		"bound to an alg":     {original.with(jwk{"alg": "RS256"}), false},
 		"another exponent":    {original.with(jwk{"e": "Aw"}), false},
-		"another modulus":     {rsaJWK(t, 2048), false},
-		"another type":        {ecJWK(t, elliptic.P256()).with(jwk{"kid": "rsa"}), false},
+		"another modulus":     {modulusJWK(t, 2048), false},
+		"another type":        {curveJWK(t, elliptic.P256()).with(jwk{"kid": "rsa"}), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			next, err := parseJWKS(keySet(t, tt.key))
@@ -313,7 +313,7 @@ func TestKeyKeepsItsIdentityOnlyWhileItsJWKIsUnchanged(t *testing.T) {
 
 // What a tenant writes into its keys must not flood the log.
 func TestLeftOutKeysAreBoundedInTheLog(t *testing.T) {
-	keys := []jwk{ecJWK(t, elliptic.P256())}
+	keys := []jwk{curveJWK(t, elliptic.P256())}
 	for i := range 100 {
 		keys = append(keys, jwk{"kty": strings.Repeat("y", 5000), "kid": strings.Repeat(fmt.Sprint(i), 100) + "\n"})
 	}
@@ -329,7 +329,7 @@ func TestLeftOutKeysAreBoundedInTheLog(t *testing.T) {
 // Whatever a tenant serves, what is accepted of it is a public key that may
 // verify signatures, under an ID that can stand in a log.
 func FuzzParseJWKS(f *testing.F) {
-	for _, key := range []jwk{ecJWK(f, elliptic.P256()), ecJWK(f, elliptic.P521()), okpJWK(f), rsaJWK(f, 2048)} {
+	for _, key := range []jwk{curveJWK(f, elliptic.P256()), curveJWK(f, elliptic.P521()), ed25519JWK(f), modulusJWK(f, 2048)} {
 		f.Add(keySet(f, key))
 		f.Add(keySet(f, key.with(jwk{"d": "AQAB"}), key.with(jwk{"alg": "ES256"}), key))
 	}

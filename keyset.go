@@ -50,6 +50,7 @@ type KeySet struct {
 	cfg    tenantConfig
 	source keySource
 	store  *keyStore // nil if keys are never stored
+	tokens *tokenCache
 
 	maxStale time.Duration
 	held     atomic.Pointer[snapshot]
@@ -75,7 +76,7 @@ func newKeySet(cfg tenantConfig) (*KeySet, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	ks := &KeySet{cfg: cfg, maxStale: cfg.MaxStale, wake: make(chan struct{}, 1)}
+	ks := &KeySet{cfg: cfg, tokens: newTokenCache(cfg.CacheSize), maxStale: cfg.MaxStale, wake: make(chan struct{}, 1)}
 	if cfg.JWKSFile != "" {
 		ks.source = fileSource{path: cfg.JWKSFile}
 		// A file has no outage to wait out; its last good keys stay.
