@@ -159,17 +159,11 @@ func keyChanges(old, s *snapshot) (added, removed []string) {
 	return added, removed
 }
 
-// leftOutText lists what was left out, bounded: a set can hold thousands of
-// keys.
+// leftOutText lists what was left out.
 func leftOutText(keys []leftOutKey) string {
-	const most = 8
-	var texts []string
+	texts := make([]string, len(keys))
 	for i, k := range keys {
-		if i == most {
-			texts = append(texts, "…")
-			break
-		}
-		texts = append(texts, k.String())
+		texts[i] = k.String()
 	}
 	return strings.Join(texts, "; ")
 }
