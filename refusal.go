@@ -40,6 +40,17 @@ const (
 	ReasonCrossOrigin         Reason = "cross_origin"           // a cookie token used from another origin
 )
 
+// reasons are all of them, in the order of the contract's table.
+var reasons = []Reason{
+	ReasonMissingToken, ReasonUnsupportedScheme, ReasonMultipleTokens,
+	ReasonTokenTooLarge, ReasonMalformedToken, ReasonOpaqueToken,
+	ReasonUnsupportedType, ReasonDisallowedAlgorithm, ReasonUnknownKey, ReasonBadSignature,
+	ReasonWrongIssuer, ReasonExpired, ReasonNotYetValid, ReasonMissingClaim, ReasonTooOld, ReasonBoundToken,
+	ReasonKeysUnavailable,
+	ReasonWrongAudience, ReasonOrganizationForbid, ReasonMissingOrganization, ReasonWrongOrganization,
+	ReasonInsufficientScope, ReasonClaimMismatch, ReasonCrossOrigin,
+}
+
 // The error codes of RFC 6750 section 3.1.
 const (
 	codeInvalidRequest    = "invalid_request"
