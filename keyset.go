@@ -50,6 +50,7 @@ type KeySet struct {
 	cfg    tenantConfig
 	source keySource
 	store  *keyStore // nil if keys are never stored
+	tokens *tokenCache
 
 	maxStale time.Duration
 	held     atomic.Pointer[snapshot]
@@ -75,7 +76,7 @@ func newKeySet(cfg tenantConfig) (*KeySet, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	ks := &KeySet{cfg: cfg, maxStale: cfg.MaxStale, wake: make(chan struct{}, 1)}
+	ks := &KeySet{cfg: cfg, tokens: newTokenCache(cfg.CacheSize), maxStale: cfg.MaxStale, wake: make(chan struct{}, 1)}
 	if cfg.JWKSFile != "" {
 		ks.source = fileSource{path: cfg.JWKSFile}
 		// A file has no outage to wait out; its last good keys stay.
@@ -99,7 +100,7 @@ func newKeySet(cfg tenantConfig) (*KeySet, error) {
 // takes no lock.
 func (ks *KeySet) current(now time.Time) *snapshot {
 	s := ks.held.Load()
-	if s == nil || s.failing && (ks.maxStale == 0 || now.Sub(s.fetchedAt) > ks.maxStale) {
+	if s == nil || s.failing && (ks.maxStale == 0 || now.Sub(s.fetchedAt) >= ks.maxStale) {
 		return nil
 	}
 	return s

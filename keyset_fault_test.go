@@ -1,6 +1,7 @@
 package logtoauth
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"net"
@@ -43,7 +44,7 @@ var faults = []struct {
 	{"garbage", fault(devtenant.Garbage), failureMalformed},
 	{"an HTML login page", fault(devtenant.HTML), failureMalformed},
 	{"a truncated document", fault(devtenant.Truncated), failureMalformed},
-	{"10 MB", fault(devtenant.Huge), failureTooLarge},
+	{"a byte over 1 MiB", fault(tooLarge), failureTooLarge},
 	{"304 without a cached copy", fault(devtenant.NotModifiedAlways), failureStatus},
 	{"a redirect loop", fault(devtenant.RedirectLoop), failureRedirect},
 	{"a redirect to another host", fault(devtenant.RedirectTo("https://evil.example/oidc/jwks")), failureRedirect},
@@ -64,6 +65,13 @@ func withoutETag(e *devtenant.Exchange) {
 	answer := e.Answer()
 	e.Writer.WriteHeader(answer.Status)
 	_, _ = e.Writer.Write(answer.Body)
+}
+
+// tooLarge answers with valid JSON that only a bound on its size refuses.
+func tooLarge(e *devtenant.Exchange) {
+	body := e.Answer().Body
+	_, _ = e.Writer.Write(bytes.Repeat([]byte{' '}, maxResponseBody+1-len(body)))
+	_, _ = e.Writer.Write(body)
 }
 
 // stall is what the in-memory transport can do of a body that stops.
@@ -176,7 +184,7 @@ func TestOutageLongerThanMaxStale(t *testing.T) {
 		b := newBench(t, newTenant(), testConfig(), nil)
 		b.fetched(t)
 		b.SetFault(devtenant.Down)
-		advance(24 * time.Hour)
+		advance(24*time.Hour - time.Second)
 		if !b.serves(b.SigningKID()) {
 			t.Fatal("the keys are gone before max_stale")
 		}
@@ -194,7 +202,7 @@ func TestOutageLongerThanMaxStale(t *testing.T) {
 		b.SetFault(devtenant.None)
 		advance(5 * time.Second)
 		if !b.serves(b.SigningKID()) || b.logged(logRecovered) != 1 {
-			t.Error("not recovered")
+			t.Error("not recovered soon")
 		}
 	})
 }

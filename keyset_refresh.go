@@ -96,6 +96,8 @@ func (ks *KeySet) run(r *round) {
 	ks.running = nil
 	ks.mu.Unlock()
 	close(r.done)
+	now := time.Now()
+	ks.tokens.sweep(ks.current(now), now)
 }
 
 // succeeded publishes what was fetched and sets the clock for the next time.

@@ -1,6 +1,7 @@
 package logtoauth
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -165,3 +166,8 @@ func TestNoGoroutineOutlivesTheKeySet(t *testing.T) {
 func replaceKID(document []byte, old, kid string) string {
 	return strings.Replace(string(document), old, kid, 1)
 }
+
+// unreachable is a tenant behind a cut cable.
+var unreachable = roundTripper(func(*http.Request) (*http.Response, error) {
+	return nil, errors.New("network is unreachable")
+})

@@ -129,7 +129,7 @@ func (r *storedResult) accept(cfg tenantConfig, now time.Time) (*snapshot, error
 	switch {
 	case age < 0:
 		return nil, errors.New("they claim to have been fetched in the future")
-	case age > cfg.MaxStale:
+	case age >= cfg.MaxStale:
 		return nil, errors.New("they are older than max_stale")
 	case cfg.JWKSURI == "":
 		err = checkJWKSURI(stored.JWKSURI, cfg)
