@@ -288,4 +288,3 @@ func authOrder(tb testing.TB, adapted []byte) (realms, handlers []string) {
 	}
 	return realms, handlers
 }
-
