@@ -121,7 +121,7 @@ func parseAuth(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 		return nil, err
 	}
 	if global, ok := h.Option(authDirective).(*globalOption); ok {
-		handler.inherit(&global.settings)
+		handler.inherit(global.settings)
 		written.inherit(global.written)
 	}
 	if err := written.locate(handler.problems(adapting), firstToken(h.Dispenser)); err != nil {
@@ -130,12 +130,29 @@ func parseAuth(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	return authRoutes(handler, matcher), nil
 }
 
-// authRoutes gives the routes that a logto_auth directive stands for, in the
-// order in which they are tried.
+// authRoutes gives the routes that a logto_auth directive stands for. Those
+// that serve requests which the directive's matcher leaves out come first.
+// Caddy sorts them among those of other logto_auth directives of the block:
+// longer paths first, routes without a matcher last, all else as written. With
+// a path of their own they neither fall behind the directive whose matcher
+// might look at an identity header, nor change the order of the others.
 func authRoutes(handler *Handler, matcher caddy.ModuleMap) []httpcaddyfile.ConfigValue {
-	return []httpcaddyfile.ConfigValue{
-		newRoute(matcher, authDirective, handler),
+	var routes []httpcaddyfile.ConfigValue
+	if handler.ResourceMetadata != nil {
+		routes = append(routes, newRoute(pathMatcher(metadataPath+"*"), metadataName, handler))
 	}
+	if len(handler.ForwardClaims) > 0 {
+		strip := new(StripIdentity)
+		for _, forward := range handler.ForwardClaims {
+			strip.Headers = append(strip.Headers, forward.Header)
+		}
+		routes = append(routes, newRoute(pathMatcher("*"), stripName, strip))
+	}
+	return append(routes, newRoute(matcher, authDirective, handler))
+}
+
+func pathMatcher(pattern string) caddy.ModuleMap {
+	return caddy.ModuleMap{"path": caddyconfig.JSON(caddyhttp.MatchPath{pattern}, nil)}
 }
 
 // parseRequire turns one logto_require directive into its route.
@@ -163,6 +180,13 @@ func extractMatcher(h httpcaddyfile.Helper) (caddy.ModuleMap, error) {
 	if err != nil {
 		return nil, h.WrapErr(err)
 	}
+	if len(matcher) == 0 && h.IsNamedRoute() {
+		// Where all directives of a named route have no matcher, the adapter
+		// of Caddy 2.11.9 makes one route of them and keeps only its first
+		// handler: the others, which may be ours, are gone without a word. A
+		// matcher for all requests keeps the routes apart.
+		return caddy.ModuleMap{"path": h.JSON(caddyhttp.MatchPath{"*"})}, nil
+	}
 	return matcher, nil
 }
 
@@ -180,7 +204,7 @@ func newRoute(matcher caddy.ModuleMap, name string, handler any) httpcaddyfile.C
 // globalOption holds what the global option logto_auth sets for every
 // directive of that name.
 type globalOption struct {
-	settings Handler
+	settings *Handler
 	written  positions
 }
 
@@ -196,24 +220,14 @@ func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
 	if d.NextArg() {
 		return nil, d.Errf("the global option %s takes a block only", authDirective)
 	}
-	global := &globalOption{written: positions{}}
-	if err := unmarshalBlock(d, &global.settings, globalSettings, "", global.written); err != nil {
+	global := &globalOption{settings: new(Handler), written: positions{}}
+	if err := unmarshalBlock(d, global.settings, globalSettings, "", global.written); err != nil {
 		return nil, err
 	}
 	if err := endOfDirective(d); err != nil {
 		return nil, err
 	}
-
-	// insecure_http may be left to the sites.
-	probe := global.settings
-	probe.InsecureHTTP = true
-	var problems []settingError
-	for _, problem := range probe.problems(adapting) {
-		if _, ok := global.written[problem.Setting]; ok {
-			problems = append(problems, problem)
-		}
-	}
-	if err := global.written.locate(problems, name); err != nil {
+	if err := global.written.locate(global.settings.problems(sharing), name); err != nil {
 		return nil, err
 	}
 	return global, nil

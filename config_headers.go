@@ -91,17 +91,24 @@ func isConnectionHeader(name string) bool {
 }
 
 // foldHeader gives all names that a server may take for the same header one
-// spelling: CGI and its kin know neither case nor `-`, and some map `.` too.
+// spelling. CGI and its kin know neither case nor `-`; some make one character
+// of `_` and `.` too, and some of all that are neither letter nor digit.
 func foldHeader(name string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '_' || r == '.':
-			return '-'
-		case 'A' <= r && r <= 'Z':
-			return r + 'a' - 'A'
-		}
-		return r
-	}, name)
+	folded := []byte(name)
+	for i, c := range folded {
+		folded[i] = foldOctet(c)
+	}
+	return string(folded)
+}
+
+func foldOctet(c byte) byte {
+	switch {
+	case 'A' <= c && c <= 'Z':
+		return c + 'a' - 'A'
+	case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+		return c
+	}
+	return '-'
 }
 
 // isToken reports whether s is a token of RFC 9110 section 5.6.2.

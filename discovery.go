@@ -57,7 +57,7 @@ func origin(u *url.URL) string {
 // tenant's place once must not be able to send us to another one's keys.
 func parseDiscovery(document []byte, cfg tenantConfig) (jwksURI string, err error) {
 	var members jwkMembers
-	if err := json.Unmarshal(document, &members); err != nil {
+	if err = json.Unmarshal(document, &members); err != nil {
 		return "", failure(failureMalformed, fmt.Errorf("the discovery document is no JSON object: %w", err))
 	}
 	issuer, err := members.text("issuer")
@@ -76,7 +76,7 @@ func parseDiscovery(document []byte, cfg tenantConfig) (jwksURI string, err erro
 	if err != nil {
 		return "", failure(failureMalformed, fmt.Errorf("in the discovery document %w", err))
 	}
-	if err := checkJWKSURI(jwksURI, cfg); err != nil {
+	if err = checkJWKSURI(jwksURI, cfg); err != nil {
 		return "", failure(failureJWKSURI, fmt.Errorf("the discovery document's jwks_uri %.128q: %w", jwksURI, err))
 	}
 	return jwksURI, nil

@@ -12,7 +12,12 @@ import (
 // ServeHTTP admits the request to next or refuses it.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	state := stateOf(r)
-	state.begin(h)
+	if !state.concluding {
+		state.concluding = true
+		defer state.conclude(r.Context())
+	}
+	state.begin(h, r)
+	h.identityNames.takeOut(r)
 	addVary(w.Header(), h.vary)
 
 	if h.BypassCORSPreflight && isPreflight(r, h.sources) {
@@ -25,16 +30,22 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	case refusal == nil:
 		refusal = h.admit(state, r, found)
 	case h.Optional && refusal.anonymous():
-		state.anonymous = refusal
-		return next.ServeHTTP(w, r)
+		state.anonymous, refusal = refusal, nil
 	default:
 		h.logRefusal(r, refusal, nil, "")
+	}
+	if h.StripToken {
+		h.sources.strip(r)
 	}
 	if refusal != nil {
 		state.refusal = refusal
 		if !h.ReportOnly {
 			return h.responder.refuse(w, r, refusal)
 		}
+		state.report(refusal)
+	}
+	if state.info != nil && found.cacheable() {
+		return servePrivately(w, r, next)
 	}
 	return next.ServeHTTP(w, r)
 }
@@ -48,6 +59,7 @@ func (h *Handler) admit(state *requestState, r *http.Request, found credential) 
 	}
 	state.info, state.organizationID = info, organization
 	h.organizations.keepHeaders(r)
+	h.forwardClaims(state, r.Header)
 	return nil
 }
 

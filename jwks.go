@@ -6,6 +6,9 @@ import (
 	"fmt"
 )
 
+// maxReason bounds what a log line says of one key; the reason may quote it.
+const maxReason = 128
+
 // jwks is what a JWK Set (RFC 7517 section 5) holds for us.
 type jwks struct {
 	keys    map[string]*verificationKey
@@ -47,7 +50,7 @@ func parseJWKS(document []byte) (*jwks, error) {
 			err = errors.New("an earlier key has the same kid")
 		}
 		if err != nil {
-			set.leftOut = append(set.leftOut, leftOutKey{position: i, kid: rawKID(raw), reason: err.Error()})
+			set.leftOut = append(set.leftOut, leftOutKey{position: i, kid: rawKID(raw), reason: cut(err.Error(), maxReason)})
 			continue
 		}
 		set.keys[key.kid] = key

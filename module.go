@@ -127,16 +127,20 @@ type Handler struct {
 	TrustedOrigins []string `json:"trusted_origins,omitempty"`
 
 	// The request headers to set from claims for the next handler. What the
-	// client sent under these names is deleted on every request of the
-	// enclosing block.
+	// client sent under these names is deleted first, in headers and trailers.
+	// In a Caddyfile that holds for every request of the enclosing block; in
+	// JSON, put the handler `logto_strip_identity` first for the requests that
+	// do not reach this one.
 	ForwardClaims []ForwardClaim `json:"forward_claims,omitempty"`
 
 	// If true, the token is removed, in every configured place, from the
-	// request before the next handler.
+	// request before the next handler. A later `logto_auth` then finds none,
+	// so only the last one can have this.
 	StripToken bool `json:"strip_token,omitempty"`
 
-	// The RFC 9728 protected resource metadata to serve and to name in
-	// challenges. Default: none is served.
+	// The RFC 9728 protected resource metadata to name in challenges. The
+	// handler `logto_resource_metadata` serves it; a Caddyfile puts that before
+	// this one. Default: none.
 	ResourceMetadata *ResourceMetadata `json:"resource_metadata,omitempty"`
 
 	// The status for a wrong audience: 401 or 403. Default: 403, or 401 with
@@ -206,6 +210,8 @@ type Handler struct {
 	sources       tokenSources
 	vary          []string
 	origins       *originGuard
+	identity      []identityHeader
+	identityNames headerNames
 	responder     responder
 }
 
@@ -222,6 +228,9 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
 	h.now = time.Now
+	if err := metrics.register(ctx.GetMetricsRegistry()); err != nil {
+		return err
+	}
 	if err := h.expand(caddy.NewReplacer()); err != nil {
 		return err
 	}
@@ -246,10 +255,20 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.origins, err = newOriginGuard(h.TrustedOrigins); err != nil {
 		return fmt.Errorf("trusted_origins: %w", err)
 	}
+	if h.identity, h.identityNames, err = newIdentityHeaders(h.ForwardClaims); err != nil {
+		return fmt.Errorf("forward_claim: %w", err)
+	}
 	h.responder = responder{
 		handleErrors: h.Errors == errorsHandleErrors,
 		realm:        h.Realm,
 		scopes:       h.requirements.challengeScopes,
+	}
+	if h.ResourceMetadata != nil {
+		address, err := metadataURL(h.ResourceMetadata.Resource)
+		if err != nil {
+			return err
+		}
+		h.responder.metadataURL = address.String()
 	}
 	return h.provisionValidator(ctx)
 }
@@ -355,10 +374,13 @@ type TokenSource struct {
 // ForwardClaim sets a request header from a claim.
 type ForwardClaim struct {
 	// The path of the claim: dots descend, `\.` is a literal dot, digits
-	// index arrays.
+	// index arrays. If the claim is absent or null, the header is not set.
+	// Arrays and objects are set as JSON. Octets beyond printable ASCII, `%`
+	// and spaces at either end are percent-encoded. A value that is then
+	// larger than 8 KiB is not set. Placeholders are not expanded.
 	Claim string `json:"claim"`
 
-	// The name of the request header.
+	// The name of the request header. Placeholders are not expanded.
 	Header string `json:"header"`
 }
 

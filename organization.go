@@ -126,7 +126,7 @@ func (o organizationIDs) resolve(r *http.Request) wantedOrganizations {
 
 // believable tells whether what the placeholders read is what every later
 // handler will act on.
-func (id organizationID) believable(r *http.Request) bool {
+func (id *organizationID) believable(r *http.Request) bool {
 	for _, header := range id.headers {
 		if !standsOnce(r.Header, header) {
 			return false
@@ -159,17 +159,18 @@ func (o organizationIDs) keepHeaders(r *http.Request) {
 	}
 }
 
-// removeFromConnection takes a header's name out of the client's Connection
-// header.
+// removeFromConnection takes a header's name, in every spelling, out of the
+// client's Connection header.
 func removeFromConnection(header http.Header, name string) {
 	values := header["Connection"]
 	if len(values) == 0 {
 		return
 	}
 	var kept []string
+	folded := foldHeader(name)
 	for _, value := range values {
 		for option := range strings.SplitSeq(value, ",") {
-			if option = textproto.TrimString(option); option != "" && !strings.EqualFold(option, name) {
+			if option = textproto.TrimString(option); option != "" && !spells(option, folded) {
 				kept = append(kept, option)
 			}
 		}
@@ -188,7 +189,7 @@ func standsOnce(header http.Header, name string) bool {
 	count := 0
 	want := foldHeader(name)
 	for key, values := range header {
-		if foldHeader(key) == want {
+		if spells(key, want) {
 			count += len(values)
 		}
 	}

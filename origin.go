@@ -14,6 +14,13 @@ func isPreflight(r *http.Request, sources tokenSources) bool {
 		len(r.Header["Access-Control-Request-Method"]) != 1 || r.Header.Get("Access-Control-Request-Method") == "" {
 		return false
 	}
+	// Some servers do what these say, whatever the method is. A browser sends
+	// no header of a page's own before the preflight has been answered.
+	for _, name := range []string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"} {
+		if len(r.Header[name]) > 0 {
+			return false
+		}
+	}
 	for _, source := range sources {
 		if len(source.values(r)) > 0 {
 			return false

@@ -42,8 +42,14 @@ type requestState struct {
 	// preflight says that handler let the request pass as a CORS preflight.
 	preflight bool
 
-	// forwarded holds the names of the headers set from claims.
-	forwarded []string
+	// forwarded are the headers that handler set from claims.
+	forwarded headerNames
+
+	// reported is the first refusal that a report_only let pass.
+	reported *Refusal
+
+	// concluding says that a handler further out calls conclude.
+	concluding bool
 }
 
 // String shows nothing: whoever prints the variable must not get claims.
@@ -65,10 +71,11 @@ func stateOf(r *http.Request) *requestState {
 	return state
 }
 
-// begin clears what an earlier logto_auth left, so that nothing of it shows
-// when h refuses or lets an anonymous request pass.
-func (s *requestState) begin(h *Handler) {
-	*s = requestState{handler: h, forwarded: s.forwarded}
+// begin clears what an earlier logto_auth left, headers included, so that
+// nothing of it shows when h refuses or lets an anonymous request pass.
+func (s *requestState) begin(h *Handler, r *http.Request) {
+	s.forwarded.deleteFrom(r.Header)
+	*s = requestState{handler: h, reported: s.reported, concluding: s.concluding}
 }
 
 // placeholder answers Caddy's replacer. Values are computed when asked for.

@@ -50,7 +50,10 @@ func (*Require) CaddyModule() caddy.ModuleInfo {
 // Provision builds the handler from its configuration.
 func (q *Require) Provision(ctx caddy.Context) error {
 	q.logger = ctx.Logger()
-	var err error
+	err := metrics.register(ctx.GetMetricsRegistry())
+	if err != nil {
+		return err
+	}
 	if q.organizations, err = parseOrganizationIDs(caddy.NewReplacer(), q.Organizations); err != nil {
 		return fmt.Errorf("organization: %w", err)
 	}
@@ -68,6 +71,10 @@ func (q *Require) Provision(ctx caddy.Context) error {
 // and refuses it otherwise.
 func (q *Require) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	state := stateOf(r)
+	if !state.concluding {
+		state.concluding = true
+		defer state.conclude(r.Context())
+	}
 	if state.preflight {
 		return next.ServeHTTP(w, r)
 	}
@@ -85,6 +92,7 @@ func (q *Require) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	case state.handler == nil:
 		return new(responder).refuse(w, r, refusal)
 	case state.handler.ReportOnly:
+		state.report(refusal)
 		return next.ServeHTTP(w, r)
 	default:
 		return state.handler.responder.refuse(w, r, refusal)

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -32,6 +33,10 @@ type credential struct {
 // ambient tells whether a browser adds this credential without the page that
 // makes the request knowing it.
 func (c credential) ambient() bool { return c.source.From == sourceCookie }
+
+// cacheable tells whether a shared cache may take the answer for everybody's,
+// which it does not with a token in the Authorization header.
+func (c credential) cacheable() bool { return c.source.From != sourceHeader }
 
 // find returns the token of a request: that of the first place which holds
 // one. All places are looked at, since several tokens in one place, or one in
@@ -86,11 +91,7 @@ func (s tokenSources) find(r *http.Request) (credential, *Refusal) {
 func (s TokenSource) values(r *http.Request) []string {
 	switch s.From {
 	case sourceCookie:
-		var values []string
-		for _, cookie := range r.CookiesNamed(s.Name) {
-			values = append(values, cookie.Value)
-		}
-		return values
+		return cookieValues(r.Header["Cookie"], s.Name)
 	case sourceQuery:
 		return queryValues(r.URL.RawQuery, s.Name)
 	default:
@@ -99,20 +100,48 @@ func (s TokenSource) values(r *http.Request) []string {
 }
 
 // bearerToken takes the scheme off (RFC 6750 section 2.1); it has no case
-// (RFC 9110 section 11.1). Without it the value is returned as it is.
+// (RFC 9110 section 11.1). Without it the value is returned as it is. A tab
+// behind it is a fault of the token and makes no other scheme, with which an
+// optional token would pass unseen to servers that split at any white space.
 func bearerToken(value string) (token string, isBearer bool) {
-	const scheme = "bearer "
-	if len(value) < len(scheme) || !strings.EqualFold(value[:len(scheme)], scheme) {
+	const scheme = "bearer"
+	if len(value) <= len(scheme) || !strings.EqualFold(value[:len(scheme)], scheme) ||
+		!strings.ContainsRune(" \t", rune(value[len(scheme)])) {
 		return value, false
 	}
 	return strings.TrimLeft(value[len(scheme):], " "), true
 }
 
+// cookieValues returns the values of a cookie. Unlike net/http it drops none
+// for its value or for how many there are: a second token must not hide.
+func cookieValues(lines []string, name string) []string {
+	var values []string
+	for _, line := range lines {
+		for pair := range strings.SplitSeq(line, ";") {
+			key, value, _ := strings.Cut(pair, "=")
+			if textproto.TrimString(key) != name {
+				continue
+			}
+			value = textproto.TrimString(value)
+			if len(value) > 1 && value[0] == '"' && value[len(value)-1] == '"' {
+				value = value[1 : len(value)-1]
+			}
+			values = append(values, value)
+		}
+	}
+	return values
+}
+
+// querySeparators part the parameters of a query. Older servers take `;` for
+// one, and must not find another token than this one.
+const querySeparators = "&;"
+
 // queryValues returns the values of a parameter. Unlike url.ParseQuery it
 // drops no pair for its encoding: a second token must not hide in one.
 func queryValues(rawQuery, name string) []string {
 	var values []string
-	for pair := range strings.SplitSeq(rawQuery, "&") {
+	isSeparator := func(r rune) bool { return strings.ContainsRune(querySeparators, r) }
+	for pair := range strings.FieldsFuncSeq(rawQuery, isSeparator) {
 		key, value, _ := strings.Cut(pair, "=")
 		if !isParameter(key, name) {
 			continue
@@ -136,18 +165,26 @@ func (s tokenSources) strip(r *http.Request) {
 	for _, source := range s {
 		switch source.From {
 		case sourceHeader:
-			// Credentials of another scheme are not ours to take away.
-			if source.Name == defaultSourceHeader {
-				if _, isBearer := bearerToken(r.Header.Get(defaultSourceHeader)); !isBearer {
-					continue
-				}
-			}
-			delete(r.Header, source.Name)
+			stripHeader(r.Header, source.Name)
 		case sourceCookie:
 			stripCookie(r.Header, source.Name)
 		case sourceQuery:
 			stripParameter(r, source.Name)
 		}
+	}
+}
+
+// stripHeader takes a header out, of Authorization only what shows a bearer
+// token: credentials of another scheme are not ours to take away.
+func stripHeader(header http.Header, name string) {
+	if name == defaultSourceHeader {
+		header[name] = slices.DeleteFunc(slices.Clone(header[name]), func(value string) bool {
+			_, isBearer := bearerToken(value)
+			return isBearer
+		})
+	}
+	if name != defaultSourceHeader || len(header[name]) == 0 {
+		delete(header, name)
 	}
 }
 
@@ -184,18 +221,24 @@ func stripCookie(header http.Header, name string) {
 // stripParameter takes one parameter out of the query; the others keep their
 // order and encoding.
 func stripParameter(r *http.Request, name string) {
-	var kept []string
-	for pair := range strings.SplitSeq(r.URL.RawQuery, "&") {
-		key, _, _ := strings.Cut(pair, "=")
-		if !isParameter(key, name) {
-			kept = append(kept, pair)
-		}
-	}
-	query := strings.Join(kept, "&")
-	if query == r.URL.RawQuery {
+	if len(queryValues(r.URL.RawQuery, name)) == 0 {
 		return
 	}
-	r.URL.RawQuery = query
+	var kept strings.Builder
+	// Each pair is taken with the separator before it.
+	for rest := "&" + r.URL.RawQuery; rest != ""; {
+		end := len(rest)
+		if i := strings.IndexAny(rest[1:], querySeparators); i >= 0 {
+			end = i + 1
+		}
+		key, _, _ := strings.Cut(rest[1:end], "=")
+		if !isParameter(key, name) {
+			kept.WriteString(rest[:end])
+		}
+		rest = rest[end:]
+	}
+	query := kept.String()
+	r.URL.RawQuery = query[min(1, len(query)):]
 	r.RequestURI = r.URL.RequestURI()
 }
 

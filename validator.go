@@ -108,12 +108,30 @@ func decodeSegment(segment string) ([]byte, bool) {
 // checkHeader judges what the token's header says of itself. The key decides
 // about the algorithm once more, when it is known.
 func (rules *tokenRules) checkHeader(typ, algorithm, keyID string) *Refusal {
+	if refusal := rules.checkType(typ); refusal != nil {
+		return refusal
+	}
+	if refusal := rules.checkAlgorithm(algorithm); refusal != nil {
+		return refusal
+	}
+	return checkKeyID(keyID)
+}
+
+func (rules *tokenRules) checkType(typ string) *Refusal {
 	if len(rules.types) > 0 && !slices.Contains(rules.types, normalizeType(typ)) {
 		return refuseToken(ReasonUnsupportedType, "The token is no access token", "typ")
 	}
+	return nil
+}
+
+func (rules *tokenRules) checkAlgorithm(algorithm string) *Refusal {
 	if !slices.Contains(rules.algorithms, algorithm) {
 		return refuseToken(ReasonDisallowedAlgorithm, "The token's signature algorithm is not accepted", "alg")
 	}
+	return nil
+}
+
+func checkKeyID(keyID string) *Refusal {
 	if keyID == "" {
 		return refuseToken(ReasonUnknownKey, "The token does not name its key", "kid")
 	}
@@ -151,9 +169,27 @@ func normalizeTypes(types []string) []string {
 // checkClaims judges who a token is from and when it is valid, at the given
 // time.
 func (rules *tokenRules) checkClaims(info *AuthInfo, now time.Time) *Refusal {
+	if refusal := rules.checkIssuer(info); refusal != nil {
+		return refusal
+	}
+	if refusal := rules.checkParties(info); refusal != nil {
+		return refusal
+	}
+	if refusal := rules.checkLifetime(info, now.Unix()); refusal != nil {
+		return refusal
+	}
+	return rules.checkAge(info, now.Unix())
+}
+
+func (rules *tokenRules) checkIssuer(info *AuthInfo) *Refusal {
 	if !slices.Contains(rules.issuers, info.Issuer) {
 		return refuseToken(ReasonWrongIssuer, "The token's issuer is not accepted", "iss")
 	}
+	return nil
+}
+
+// checkParties asks who uses the token, and through which client.
+func (rules *tokenRules) checkParties(info *AuthInfo) *Refusal {
 	if info.Subject == "" {
 		return refuseMissingClaim("sub")
 	}
@@ -162,7 +198,10 @@ func (rules *tokenRules) checkClaims(info *AuthInfo, now time.Time) *Refusal {
 	if len(rules.types) > 0 && info.ClientID == "" {
 		return refuseMissingClaim("client_id")
 	}
-	unix := now.Unix()
+	return nil
+}
+
+func (rules *tokenRules) checkLifetime(info *AuthInfo, unix int64) *Refusal {
 	if unix >= info.expiresAt+rules.leeway {
 		return refuseToken(ReasonExpired, "The token expired "+seconds(unix-info.expiresAt)+" ago", "exp")
 	}
@@ -172,13 +211,19 @@ func (rules *tokenRules) checkClaims(info *AuthInfo, now time.Time) *Refusal {
 	if info.hasIssuedAt && unix+rules.leeway < info.issuedAt {
 		return refuseToken(ReasonNotYetValid, "The token was issued "+seconds(info.issuedAt-unix)+" in the future", "iat")
 	}
-	if rules.maxAge > 0 {
-		if !info.hasIssuedAt {
-			return refuseMissingClaim("iat")
-		}
-		if age := unix - info.issuedAt; age > rules.maxAge+rules.leeway {
-			return refuseToken(ReasonTooOld, "The token was issued "+seconds(age)+" ago; at most "+seconds(rules.maxAge)+" are accepted", "iat")
-		}
+	return nil
+}
+
+// checkAge refuses a token that was issued longer ago than max_age.
+func (rules *tokenRules) checkAge(info *AuthInfo, unix int64) *Refusal {
+	if rules.maxAge == 0 {
+		return nil
+	}
+	if !info.hasIssuedAt {
+		return refuseMissingClaim("iat")
+	}
+	if age := unix - info.issuedAt; age > rules.maxAge+rules.leeway {
+		return refuseToken(ReasonTooOld, "The token was issued "+seconds(age)+" ago; at most "+seconds(rules.maxAge)+" are accepted", "iat")
 	}
 	return nil
 }
@@ -202,6 +247,7 @@ type validator struct {
 // they were read, for the operator's log.
 func (v *validator) validate(ctx context.Context, token string, now time.Time) (*AuthInfo, *Refusal) {
 	if info := v.cached(token, now); info != nil {
+		metrics.cacheHit.Inc()
 		return info, v.rules.check(info, now)
 	}
 	parsed, info, refusal := v.screen(token, now)
@@ -226,8 +272,12 @@ func (v *validator) validate(ctx context.Context, token string, now time.Time) (
 	if !key.allows(parsed.algorithm) {
 		return info, refuseToken(ReasonDisallowedAlgorithm, "The token's signature algorithm is not its key's", "alg")
 	}
+	metrics.cacheMiss.Inc()
 	verified := v.keys.tokens.verifyOnce(token, key, func() *AuthInfo {
-		if !parsed.verifiedBy(key) {
+		started := time.Now()
+		held := parsed.verifiedBy(key)
+		metrics.signatures.Observe(time.Since(started).Seconds())
+		if !held {
 			return nil
 		}
 		info.key = key

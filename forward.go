@@ -1,0 +1,216 @@
+package logtoauth
+
+import (
+	"io"
+	"net/http"
+	"net/textproto"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+func init() {
+	caddy.RegisterModule(new(StripIdentity))
+}
+
+// stripName is the name of StripIdentity among the handlers.
+const stripName = "logto_strip_identity"
+
+// maxForwardedSize bounds the value of a header that is set from a claim: many
+// servers refuse requests with longer lines.
+const maxForwardedSize = 8 << 10
+
+// identityHeader is a request header that is set from a claim.
+type identityHeader struct {
+	name   string // as net/http keeps it
+	folded string
+	claim  []string
+}
+
+// newIdentityHeaders takes the headers of a config, and their folded names.
+func newIdentityHeaders(forwards []ForwardClaim) ([]identityHeader, headerNames, error) {
+	var (
+		headers []identityHeader
+		names   headerNames
+	)
+	for _, forward := range forwards {
+		claim, err := parseClaimPath(forward.Claim)
+		if err != nil {
+			return nil, nil, err
+		}
+		header := identityHeader{
+			name:   textproto.CanonicalMIMEHeaderKey(forward.Header),
+			folded: foldHeader(forward.Header),
+			claim:  claim,
+		}
+		headers = append(headers, header)
+		names = append(names, header.folded)
+	}
+	return headers, names, nil
+}
+
+// forwardClaims tells the next handler who the client is. What stood under
+// these names must have been taken out before.
+func (h *Handler) forwardClaims(state *requestState, header http.Header) {
+	for _, forward := range h.identity {
+		value, ok := state.info.claim(forward.claim)
+		if !ok {
+			continue
+		}
+		text := encodeForwarded(claimText(value))
+		if len(text) > maxForwardedSize {
+			if entry := h.logger.Check(zapcore.DebugLevel, "claim too large to forward"); entry != nil {
+				entry.Write(zap.String("header", forward.name), zap.Int("size", len(text)))
+			}
+			continue
+		}
+		header[forward.name] = []string{text}
+		state.forwarded = append(state.forwarded, forward.folded)
+	}
+}
+
+// encodeForwarded percent-encodes what a header cannot carry, or what servers
+// change on the way: octets beyond printable ASCII, and spaces at either end,
+// which are no part of a field's value (RFC 9110 section 5.5). The percent
+// sign is encoded too, so that no two claims look alike.
+func encodeForwarded(text string) string {
+	const digits = "0123456789ABCDEF"
+	start := len(text) - len(strings.TrimLeft(text, " "))
+	end := len(strings.TrimRight(text, " "))
+	var b strings.Builder
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c < 0x20, c > 0x7e, c == '%', c == ' ' && (i < start || i >= end):
+			b.WriteByte('%')
+			b.WriteByte(digits[c>>4])
+			b.WriteByte(digits[c&0xf])
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+// headerNames are folded names of headers that only this module may set.
+type headerNames []string
+
+// contain tells whether a server may take a header for one of these.
+func (n headerNames) contain(name string) bool {
+	return slices.ContainsFunc(n, func(folded string) bool { return spells(name, folded) })
+}
+
+// spells tells whether a name is one of the spellings of a folded name.
+func spells(name, folded string) bool {
+	if len(name) != len(folded) {
+		return false
+	}
+	for i := range len(name) {
+		if foldOctet(name[i]) != folded[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// deleteFrom deletes the headers, in every spelling.
+func (n headerNames) deleteFrom(header http.Header) {
+	for name := range header {
+		if n.contain(name) {
+			delete(header, name)
+		}
+	}
+}
+
+// takeOut deletes what the client sent under these names: headers, trailers,
+// and the wish that a proxy drop the header that will be set (RFC 9110 section
+// 7.6.1).
+func (n headerNames) takeOut(r *http.Request) {
+	if len(n) == 0 {
+		return
+	}
+	n.deleteFrom(r.Header)
+	for _, name := range n {
+		removeFromConnection(r.Header, name)
+	}
+	if r.Trailer != nil && r.Body != nil {
+		n.deleteFrom(r.Trailer)
+		r.Body = &trailerFilter{ReadCloser: r.Body, trailer: r.Trailer, names: n}
+	}
+}
+
+// trailerFilter deletes trailers as soon as they are there. When the body ends
+// net/http fills in the map of those that were announced, in HTTP/1.1 also with
+// others. Without announced ones there is no map that anybody would see.
+type trailerFilter struct {
+	io.ReadCloser
+	trailer http.Header
+	names   headerNames
+}
+
+// Read deletes within the call that ends the body: whoever reads it looks at
+// the trailers next. Close must not, since it may run beside Read.
+func (f *trailerFilter) Read(p []byte) (int, error) {
+	n, err := f.ReadCloser.Read(p)
+	if err != nil {
+		f.names.deleteFrom(f.trailer)
+	}
+	return n, err
+}
+
+// StripIdentity is a middleware that deletes what a client sent under the
+// names of headers that [Handler] sets from claims, so that no request carries
+// an identity of the client's own making, whichever handlers it passes. It
+// leaves a header that a handler has set in this request. A Caddyfile's
+// `logto_auth` with `forward_claim` puts it before itself, for the requests
+// that its matcher leaves out; in JSON, put it first in the routes.
+type StripIdentity struct {
+	// The names of the headers to delete, in trailers too. Spellings that
+	// differ in case or in any character that is neither letter nor digit are
+	// deleted as well, since servers may take them for the same header.
+	// Placeholders are not expanded.
+	Headers []string `json:"headers,omitempty"`
+
+	names headerNames
+}
+
+// CaddyModule returns the Caddy module information.
+func (*StripIdentity) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers." + stripName,
+		New: func() caddy.Module { return new(StripIdentity) },
+	}
+}
+
+// Provision folds the names.
+func (s *StripIdentity) Provision(caddy.Context) error {
+	for _, header := range s.Headers {
+		s.names = append(s.names, foldHeader(header))
+	}
+	return nil
+}
+
+// ServeHTTP deletes the headers and passes the request on.
+func (s *StripIdentity) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	names := s.names
+	// Caddy may run this after a logto_auth with a longer path, or in a block
+	// within the one whose logto_auth set the header.
+	if state, ok := caddyhttp.GetVar(r.Context(), stateVar).(*requestState); ok && len(state.forwarded) > 0 {
+		names = slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+			return slices.Contains(state.forwarded, name)
+		})
+	}
+	names.takeOut(r)
+	return next.ServeHTTP(w, r)
+}
+
+// Interface guards.
+var (
+	_ caddy.Module                = (*StripIdentity)(nil)
+	_ caddy.Provisioner           = (*StripIdentity)(nil)
+	_ caddyhttp.MiddlewareHandler = (*StripIdentity)(nil)
+	_ io.ReadCloser               = (*trailerFilter)(nil)
+)
