@@ -66,7 +66,7 @@ func parseJWS(token string) (*jws, *Refusal) {
 	if !ok {
 		return nil, refuseMalformed("header encoding")
 	}
-	m, ok := decodeMembers(decodedHeader)
+	m, ok := decodeMembers(string(decodedHeader))
 	if !ok {
 		return nil, refuseMalformed("header")
 	}
@@ -78,7 +78,7 @@ func parseJWS(token string) (*jws, *Refusal) {
 	// not understood (RFC 7515 section 4.1.11); `b64` is only valid with it
 	// (RFC 7797 section 6).
 	for _, name := range []string{"crit", "b64"} {
-		if _, ok := m[name]; ok {
+		if m.get(name) != "" {
 			return nil, refuseMalformed(name)
 		}
 	}
