@@ -17,8 +17,6 @@ import (
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant/devtenanttest"
 )
 
-const api = "https://api.example.com"
-
 // exampleCaddyfile returns the text of Caddyfile.example.
 func exampleCaddyfile(t *testing.T) string {
 	t.Helper()

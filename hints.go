@@ -99,10 +99,9 @@ func typeHint(token string) string {
 	}
 	var claims members
 	if payload, ok := decodeSegment(parsed.payload); ok {
-		claims, _ = decodeMembers(payload)
+		claims, _ = decodeMembers(string(payload))
 	}
-	_, hasClient := claims["client_id"]
-	_, hasEvents := claims["events"]
+	hasClient, hasEvents := claims.get("client_id") != "", claims.get("events") != ""
 	switch typ := normalizeType(parsed.typ); {
 	case typ == "logout+jwt" || hasEvents:
 		return "this is a logout token" + sendAnother
