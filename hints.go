@@ -13,6 +13,9 @@ import (
 func hint(refusal *Refusal, info *AuthInfo, token string, q *requirements) string {
 	switch refusal.Reason {
 	case ReasonMissingToken:
+		if refusal.Detail == detailNoAuth {
+			return "no logto_auth ran before this logto_require: keep both in one block and, in a route, write logto_auth first"
+		}
 		return "the request holds no token where one may stand (token_from)"
 	case ReasonUnsupportedScheme:
 		return `send the token as "Authorization: Bearer …"`
@@ -33,7 +36,7 @@ func hint(refusal *Refusal, info *AuthInfo, token string, q *requirements) strin
 	case ReasonBadSignature:
 		return signatureHint(token)
 	case ReasonWrongIssuer:
-		return "the token is from another tenant or custom domain: list each domain's issuer in issuer"
+		return issuerHint(info)
 	case ReasonExpired:
 		return "the client must get a new token; if it did, compare the clocks (leeway)"
 	case ReasonNotYetValid:
@@ -72,6 +75,14 @@ func requirementHint(refusal *Refusal, info *AuthInfo, q *requirements) string {
 		return scopeHint(info, q)
 	}
 	return ""
+}
+
+func issuerHint(info *AuthInfo) string {
+	const mend = "it is from another tenant, or from a custom domain of this one whose issuer is not listed in issuer"
+	if info == nil || info.Issuer == "" {
+		return "the token names no issuer that the site accepts: " + mend
+	}
+	return "the site does not accept the issuer " + loggable(info.Issuer) + ": " + mend
 }
 
 func opaqueHint(token string, q *requirements) string {
