@@ -47,7 +47,7 @@ func (s *requestState) outcome() (string, *Refusal) {
 	case s.info != nil:
 		return outcomeAdmitted, nil
 	case s.anonymous != nil:
-		return outcomeAnonymous, nil
+		return outcomeAnonymous, nil //nolint:nilerr // the refusal it was spared is not its outcome
 	}
 	return "", nil
 }

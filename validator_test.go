@@ -19,8 +19,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
 )
 
 // keySetOf is a key set that reads these keys from a file.

@@ -44,7 +44,7 @@ func TestCheckFailsWhenAnAnswerDiffers(t *testing.T) {
 	}
 	open := strings.Replace(string(text), "audience https://api.example.com", "audience https://api.example.com\n\t\torganization ignore", 1)
 	config := filepath.Join(t.TempDir(), "Caddyfile")
-	if err := os.WriteFile(config, []byte(open), 0o600); err != nil { //nolint:gosec // the path is the test's own
+	if err := os.WriteFile(config, []byte(open), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var out strings.Builder
@@ -100,7 +100,7 @@ func runWithCurl(t *testing.T, lines []string) error {
 			words[j] = strings.Trim(words[j], `"`)
 		}
 		words = append(words[1:], "-sS", "-w", "\n%{http_code}")
-		output, err := exec.CommandContext(t.Context(), curl, words...).CombinedOutput() //nolint:gosec // the lines are the demo's own
+		output, err := exec.CommandContext(t.Context(), curl, words...).CombinedOutput()
 		if err != nil {
 			return errors.New(line + ": " + string(output))
 		}
