@@ -66,10 +66,13 @@ func (ks *KeySet) status() tenantStatus {
 	}
 	status.JWKSURI, status.Source, status.FetchedAt = s.jwksURI, s.source, s.fetchedAt
 	for _, kid := range slices.Sorted(maps.Keys(s.keys)) {
-		k := s.keys[kid]
-		status.Keys = append(status.Keys, keyStatus{KID: k.kid, KTY: k.kty, CRV: k.crv, Algorithms: slices.Clone(k.algorithms)})
+		status.Keys = append(status.Keys, s.keys[kid].status())
 	}
 	return status
+}
+
+func (k *verificationKey) status() keyStatus {
+	return keyStatus{KID: k.kid, KTY: k.kty, CRV: k.crv, Algorithms: slices.Clone(k.algorithms)}
 }
 
 // reportSuccess logs what is new: that keys are there again, that they have
