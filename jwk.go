@@ -79,8 +79,8 @@ func parseJWK(raw json.RawMessage) (*verificationKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err = checkPurpose(members); err != nil {
-		return nil, err
+	if unfit := checkPurpose(members); unfit != nil {
+		return nil, unfit
 	}
 	public, kty, crv, err := publicKey(members)
 	if err != nil {
