@@ -121,7 +121,7 @@ func parseAuth(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 		return nil, err
 	}
 	if global, ok := h.Option(authDirective).(*globalOption); ok {
-		handler.inherit(&global.settings)
+		handler.inherit(global.settings)
 		written.inherit(global.written)
 	}
 	if err := written.locate(handler.problems(adapting), firstToken(h.Dispenser)); err != nil {
@@ -180,6 +180,13 @@ func extractMatcher(h httpcaddyfile.Helper) (caddy.ModuleMap, error) {
 	if err != nil {
 		return nil, h.WrapErr(err)
 	}
+	if len(matcher) == 0 && h.IsNamedRoute() {
+		// Where all directives of a named route have no matcher, the adapter
+		// of Caddy 2.11.9 makes one route of them and keeps only its first
+		// handler: the others, which may be ours, are gone without a word. A
+		// matcher for all requests keeps the routes apart.
+		return caddy.ModuleMap{"path": h.JSON(caddyhttp.MatchPath{"*"})}, nil
+	}
 	return matcher, nil
 }
 
@@ -197,7 +204,7 @@ func newRoute(matcher caddy.ModuleMap, name string, handler any) httpcaddyfile.C
 // globalOption holds what the global option logto_auth sets for every
 // directive of that name.
 type globalOption struct {
-	settings Handler
+	settings *Handler
 	written  positions
 }
 
@@ -213,24 +220,14 @@ func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
 	if d.NextArg() {
 		return nil, d.Errf("the global option %s takes a block only", authDirective)
 	}
-	global := &globalOption{written: positions{}}
-	if err := unmarshalBlock(d, &global.settings, globalSettings, "", global.written); err != nil {
+	global := &globalOption{settings: new(Handler), written: positions{}}
+	if err := unmarshalBlock(d, global.settings, globalSettings, "", global.written); err != nil {
 		return nil, err
 	}
 	if err := endOfDirective(d); err != nil {
 		return nil, err
 	}
-
-	// insecure_http may be left to the sites.
-	probe := global.settings
-	probe.InsecureHTTP = true
-	var problems []settingError
-	for _, problem := range probe.problems(adapting) {
-		if _, ok := global.written[problem.Setting]; ok {
-			problems = append(problems, problem)
-		}
-	}
-	if err := global.written.locate(problems, name); err != nil {
+	if err := global.written.locate(global.settings.problems(sharing), name); err != nil {
 		return nil, err
 	}
 	return global, nil

@@ -2,6 +2,7 @@ package logtoauth
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -25,7 +26,8 @@ type setting[T any] struct {
 // target and notes where each setting stands. The prefix tells the names of a
 // nested block from those around it.
 func unmarshalBlock[T any](d *caddyfile.Dispenser, target *T, settings map[string]setting[T], prefix string, written positions) error {
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
+	nesting := d.Nesting()
+	for d.NextBlock(nesting) {
 		word := d.Val()
 		s, ok := settings[word]
 		if !ok {
@@ -40,8 +42,13 @@ func unmarshalBlock[T any](d *caddyfile.Dispenser, target *T, settings map[strin
 			return err
 		}
 		if !s.block && opensBlock(d) {
-			return d.Errf("%s takes no block", name)
+			return errorAt(written.last(name), fmt.Errorf("%s takes no block", name))
 		}
+	}
+	if d.Nesting() > nesting {
+		// NextBlock overlooks a closing brace with words behind it, and reads
+		// these as if they stood in the block.
+		return d.Err("the block is not closed by a brace on a line of its own")
 	}
 	return nil
 }
@@ -110,17 +117,27 @@ func (p positions) inherit(global positions) {
 // setting that caused it; a setting that was left out has those of the
 // directive.
 func (p positions) locate(problems []settingError, directive caddyfile.Token) error {
-	var located []error
+	located := make([]error, 0, len(problems))
 	for _, problem := range problems {
 		token := directive
 		if tokens := p[problem.Setting]; problem.Index < len(tokens) {
 			token = tokens[problem.Index]
 		}
-		d := caddyfile.NewDispenser([]caddyfile.Token{token})
-		d.Next()
-		located = append(located, d.WrapErr(problem))
+		located = append(located, errorAt(token, problem))
 	}
 	return errors.Join(located...)
+}
+
+// last gives the position of the latest line of a setting that was written.
+func (p positions) last(name string) caddyfile.Token {
+	return p[name][len(p[name])-1]
+}
+
+// errorAt adds the token's file and line to err.
+func errorAt(token caddyfile.Token, err error) error {
+	d := caddyfile.NewDispenser([]caddyfile.Token{token})
+	d.Next()
+	return d.WrapErr(err)
 }
 
 // firstToken gives the name token of the directive whose tokens d has.

@@ -30,9 +30,13 @@ func (e settingError) Unwrap() error { return e.Err }
 type stage int
 
 const (
-	// adapting: placeholders of load time are still text, so nothing can be
-	// said of the settings that hold one.
-	adapting stage = iota
+	// sharing: these are the defaults of the global option, to which each site
+	// adds its own settings, so only what stands here is judged.
+	sharing stage = iota
+
+	// adapting: the settings are complete, but placeholders of load time are
+	// still text, so nothing can be said of the values that hold one.
+	adapting
 
 	// loading: they have been expanded, so what looks like one is a mistake.
 	loading
@@ -64,18 +68,17 @@ func (f *findings) check(setting string, index int, err error) {
 // checkExpanded is check for a value in which placeholders are expanded when
 // the config is loaded.
 func (f *findings) checkExpanded(setting, value string, check func(string) error) {
-	if strings.Contains(value, "{") {
-		if f.stage == loading {
-			f.add(setting, "the placeholder in %q cannot be expanded when the config is loaded", value)
-		}
-		return
+	switch {
+	case !strings.Contains(value, "{"):
+		f.check(setting, 0, check(value))
+	case f.stage == loading || strings.Contains(value, "{http."):
+		f.add(setting, "the placeholder in %q is not known when the config is loaded; {env.*} and {file.*} are", value)
 	}
-	f.check(setting, 0, check(value))
 }
 
 // joinProblems makes one error of all problems, or nil of none.
 func joinProblems(problems []settingError) error {
-	var errs []error
+	errs := make([]error, 0, len(problems))
 	for _, problem := range problems {
 		errs = append(errs, problem)
 	}
@@ -130,11 +133,12 @@ func (h *Handler) checkTenant(f *findings) {
 		}
 	case len(h.Issuers) > 0:
 		f.add("issuer", "an issuer does not tell where its keys are; add endpoint, jwks_uri or jwks_file")
-	default:
+	case f.stage != sharing:
 		f.add("endpoint", "no tenant is named; add endpoint <url>, here or in the global option logto_auth")
 	}
 
-	tenantURL := func(raw string) error { return checkTenantURL(raw, h.InsecureHTTP) }
+	// Plain http may be allowed by the site that takes the default.
+	tenantURL := func(raw string) error { return checkTenantURL(raw, h.InsecureHTTP || f.stage == sharing) }
 	if h.Endpoint != "" {
 		f.checkExpanded("endpoint", h.Endpoint, tenantURL)
 	}
@@ -176,16 +180,15 @@ func (h *Handler) checkVerification(f *findings) {
 
 // checkAlgorithm accepts exactly the algorithms that stand for a key pair.
 func checkAlgorithm(algorithm string) error {
-	upper := strings.ToUpper(algorithm)
 	for _, known := range defaultAlgorithms {
 		if algorithm == known {
 			return nil
 		}
-		if upper == strings.ToUpper(known) {
+		if strings.EqualFold(algorithm, known) {
 			return fmt.Errorf("%q is spelled %s", algorithm, known)
 		}
 	}
-	switch {
+	switch upper := strings.ToUpper(algorithm); {
 	case strings.HasPrefix(upper, "HS"):
 		return fmt.Errorf("%s is symmetric: whoever can verify could also sign; use ES384 or another of %s",
 			algorithm, strings.Join(defaultAlgorithms, " "))

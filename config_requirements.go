@@ -15,7 +15,8 @@ func (h *Handler) checkAudience(f *findings) {
 	for _, audience := range h.Audiences {
 		f.checkExpanded("audience", audience, checkText)
 	}
-	if len(h.Audiences) == 0 && len(h.Organizations) == 0 && h.OrganizationMode != organizationAny {
+	bound := len(h.Audiences) > 0 || len(h.Organizations) > 0 || h.OrganizationMode == organizationAny
+	if !bound && f.stage != sharing {
 		f.add("audience", "without one, tokens for any API of the tenant would be let in; "+
 			"add audience <indicator...>, or organization <id...>|any for organization permissions")
 	}

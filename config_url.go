@@ -80,17 +80,14 @@ func parseHTTPURL(raw string) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
 		// The error of url.Parse quotes the URL, which may hold a password.
-		if inner, ok := errors.AsType[*url.Error](err); ok {
-			err = inner.Err
-		}
-		return nil, fmt.Errorf("parsing the URL: %w", err)
+		return nil, errors.New("this is not a URL")
 	}
 	if u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" {
 		return nil, errors.New("the URL is not absolute; write https:// and a host")
 	}
 	if port := u.Port(); port != "" {
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			return nil, fmt.Errorf("%s is not a port", port)
+			return nil, errors.New("the URL's port is not between 1 and 65535")
 		}
 	}
 	return u, nil
@@ -116,7 +113,7 @@ func (h *Handler) checkTrustedOrigins(f *findings) {
 		}
 		u, err := url.Parse(origin)
 		switch {
-		case err != nil || u.User != nil || strings.ContainsAny(origin, "?#{}"):
+		case err != nil || u.User != nil || strings.ContainsAny(origin, "?#"):
 			f.add(setting, "%q is not scheme://host or scheme://host:port", origin)
 		case origin != strings.ToLower(origin):
 			f.add(setting, "browsers send %s in lower case", origin)
@@ -137,7 +134,7 @@ func (h *Handler) checkResourceMetadata(f *findings) {
 	case m.Resource != "":
 		f.check(block+".resource", 0, checkResource(m.Resource))
 	case h.resource() != "":
-	case f.stage == adapting && len(h.Audiences) == 1 && strings.Contains(h.Audiences[0], "{"):
+	case f.stage != loading && len(h.Audiences) == 1 && strings.Contains(h.Audiences[0], "{"):
 		// The audience is known at load only, and may become the resource.
 	default:
 		f.add(block, "add resource <url>: only a single audience that is an https URL can stand for it")

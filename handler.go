@@ -12,6 +12,10 @@ import (
 // ServeHTTP admits the request to next or refuses it.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	state := stateOf(r)
+	if !state.concluding {
+		state.concluding = true
+		defer state.conclude(r.Context())
+	}
 	state.begin(h, r)
 	h.identityNames.takeOut(r)
 	addVary(w.Header(), h.vary)
@@ -38,6 +42,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		if !h.ReportOnly {
 			return h.responder.refuse(w, r, refusal)
 		}
+		state.report(refusal)
 	}
 	if state.info != nil && found.cacheable() {
 		return servePrivately(w, r, next)
@@ -125,7 +130,7 @@ func claimedBy(token string) *AuthInfo {
 	}
 	info.keyID = parsed.keyID
 	if payload, ok := decodeSegment(parsed.payload); ok {
-		if claims, ok := decodeMembers(payload); ok {
+		if claims, ok := decodeMembers(string(payload)); ok {
 			info.Subject, _, _ = claims.text("sub")
 			info.ClientID, _, _ = claims.text("client_id")
 		}

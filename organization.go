@@ -126,7 +126,7 @@ func (o organizationIDs) resolve(r *http.Request) wantedOrganizations {
 
 // believable tells whether what the placeholders read is what every later
 // handler will act on.
-func (id organizationID) believable(r *http.Request) bool {
+func (id *organizationID) believable(r *http.Request) bool {
 	for _, header := range id.headers {
 		if !standsOnce(r.Header, header) {
 			return false

@@ -44,6 +44,12 @@ type requestState struct {
 
 	// forwarded are the headers that handler set from claims.
 	forwarded headerNames
+
+	// reported is the first refusal that a report_only let pass.
+	reported *Refusal
+
+	// concluding says that a handler further out calls conclude.
+	concluding bool
 }
 
 // String shows nothing: whoever prints the variable must not get claims.
@@ -69,7 +75,7 @@ func stateOf(r *http.Request) *requestState {
 // nothing of it shows when h refuses or lets an anonymous request pass.
 func (s *requestState) begin(h *Handler, r *http.Request) {
 	s.forwarded.deleteFrom(r.Header)
-	*s = requestState{handler: h}
+	*s = requestState{handler: h, reported: s.reported, concluding: s.concluding}
 }
 
 // placeholder answers Caddy's replacer. Values are computed when asked for.

@@ -19,7 +19,7 @@ const (
 	ReasonMultipleTokens      Reason = "multiple_tokens"        // more than one token (RFC 6750 section 2)
 	ReasonTokenTooLarge       Reason = "token_too_large"        // over 16 KiB
 	ReasonMalformedToken      Reason = "malformed_token"        // not a JWS in canonical form, or claims of the wrong type
-	ReasonOpaqueToken         Reason = "opaque_token"           // not a JWT: the client did not ask for a resource
+	ReasonOpaqueToken         Reason = "opaque_token"           //nolint:gosec // not a JWT: the client did not ask for a resource
 	ReasonUnsupportedType     Reason = "unsupported_type"       // `typ` is not an access token's (RFC 9068 section 4)
 	ReasonDisallowedAlgorithm Reason = "disallowed_algorithm"   // `alg` is not on the list, or not the key's (RFC 8725 section 3.1)
 	ReasonUnknownKey          Reason = "unknown_key"            // `kid` absent or not in the tenant's key set
@@ -39,6 +39,17 @@ const (
 	ReasonClaimMismatch       Reason = "claim_mismatch"         // a claim does not have a required value
 	ReasonCrossOrigin         Reason = "cross_origin"           // a cookie token used from another origin
 )
+
+// reasons are all of them, in the order of the contract's table.
+var reasons = []Reason{
+	ReasonMissingToken, ReasonUnsupportedScheme, ReasonMultipleTokens,
+	ReasonTokenTooLarge, ReasonMalformedToken, ReasonOpaqueToken,
+	ReasonUnsupportedType, ReasonDisallowedAlgorithm, ReasonUnknownKey, ReasonBadSignature,
+	ReasonWrongIssuer, ReasonExpired, ReasonNotYetValid, ReasonMissingClaim, ReasonTooOld, ReasonBoundToken,
+	ReasonKeysUnavailable,
+	ReasonWrongAudience, ReasonOrganizationForbid, ReasonMissingOrganization, ReasonWrongOrganization,
+	ReasonInsufficientScope, ReasonClaimMismatch, ReasonCrossOrigin,
+}
 
 // The error codes of RFC 6750 section 3.1.
 const (
@@ -63,7 +74,7 @@ const (
 
 // Refusal says why a request is not admitted and how the client is told. It
 // is an error whose message is the text of the answer's body.
-type Refusal struct {
+type Refusal struct { //nolint:errname // a refusal is what the contract calls it; that it is an error is for error routes only
 	// Reason is the code for logs, metrics and placeholders.
 	Reason Reason
 

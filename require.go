@@ -9,6 +9,10 @@ import (
 	"go.uber.org/zap"
 )
 
+// detailNoAuth marks the refusal of a request that no logto_auth has seen,
+// which only the configuration can mend.
+const detailNoAuth = "no logto_auth"
+
 // Require is a middleware that asks more of a request that a preceding
 // [Handler] has admitted: scopes, an organization, claims. It refuses with
 // 401 where no handler admitted the request with a token, so it fails closed.
@@ -50,7 +54,10 @@ func (*Require) CaddyModule() caddy.ModuleInfo {
 // Provision builds the handler from its configuration.
 func (q *Require) Provision(ctx caddy.Context) error {
 	q.logger = ctx.Logger()
-	var err error
+	err := metrics.register(ctx.GetMetricsRegistry())
+	if err != nil {
+		return err
+	}
 	if q.organizations, err = parseOrganizationIDs(caddy.NewReplacer(), q.Organizations); err != nil {
 		return fmt.Errorf("organization: %w", err)
 	}
@@ -68,6 +75,10 @@ func (q *Require) Provision(ctx caddy.Context) error {
 // and refuses it otherwise.
 func (q *Require) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	state := stateOf(r)
+	if !state.concluding {
+		state.concluding = true
+		defer state.conclude(r.Context())
+	}
 	if state.preflight {
 		return next.ServeHTTP(w, r)
 	}
@@ -85,6 +96,7 @@ func (q *Require) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	case state.handler == nil:
 		return new(responder).refuse(w, r, refusal)
 	case state.handler.ReportOnly:
+		state.report(refusal)
 		return next.ServeHTTP(w, r)
 	default:
 		return state.handler.responder.refuse(w, r, refusal)
@@ -99,7 +111,11 @@ func (q *Require) decide(state *requestState, r *http.Request) *Refusal {
 		if state.anonymous != nil {
 			return state.anonymous
 		}
-		return refuseMissingToken()
+		refusal := refuseMissingToken()
+		if state.handler == nil {
+			refusal.Detail = detailNoAuth
+		}
+		return refusal
 	}
 	base := &state.handler.requirements
 	asked := q.requirements

@@ -145,11 +145,22 @@ func (q *requirements) check(info *AuthInfo, wanted wantedOrganizations) (organi
 
 // checkPermissions judges scopes and claims.
 func (q *requirements) checkPermissions(info *AuthInfo) *Refusal {
+	if refusal := q.checkScopes(info); refusal != nil {
+		return refusal
+	}
+	return q.checkClaims(info)
+}
+
+func (q *requirements) checkScopes(info *AuthInfo) *Refusal {
 	if !q.holdsScopes(info.Scopes) {
 		refusal := refuseForbidden(ReasonInsufficientScope, q.model.scopeText(), codeInsufficientScope)
 		refusal.scopes = q.challengeScopes
 		return refusal
 	}
+	return nil
+}
+
+func (q *requirements) checkClaims(info *AuthInfo) *Refusal {
 	for _, claim := range q.claims {
 		if !claim.holds(info) {
 			refusal := refuseForbidden(ReasonClaimMismatch, textClaimMismatch, codeInsufficientScope)

@@ -5,7 +5,6 @@ import (
 	"strconv"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"go.uber.org/zap"
 )
 
 // responder answers refused requests the way a site wants it.
@@ -24,9 +23,7 @@ type responder struct {
 // refuse writes the refusal, or hands it to Caddy's error routes after the
 // headers are set.
 func (p *responder) refuse(w http.ResponseWriter, r *http.Request, refusal *Refusal) error {
-	if fields, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
-		fields.Add(zap.String("logto_reason", string(refusal.Reason)))
-	}
+	logReason(r.Context(), refusal.Reason)
 	header := w.Header()
 	header.Set("Cache-Control", "no-store")
 	if challenge := refusal.challenge(p.realm, p.metadataURL, p.scopes); challenge != "" {
@@ -45,6 +42,6 @@ func (p *responder) refuse(w http.ResponseWriter, r *http.Request, refusal *Refu
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	_, err := w.Write(body)
+	_, err := w.Write(body) //nolint:gosec // one of the fixed texts, as JSON
 	return err
 }

@@ -31,8 +31,8 @@ type tokenRules struct {
 	algorithms []string
 	types      []string // normalized; empty accepts any type, and tokens without client_id
 	issuers    []string
-	leeway     int64    // seconds
-	maxAge     int64    // seconds; 0 is no limit
+	leeway     int64 // seconds
+	maxAge     int64 // seconds; 0 is no limit
 }
 
 // jws is a compact JWS whose signature has not been looked at yet.
@@ -66,7 +66,7 @@ func parseJWS(token string) (*jws, *Refusal) {
 	if !ok {
 		return nil, refuseMalformed("header encoding")
 	}
-	m, ok := decodeMembers(decodedHeader)
+	m, ok := decodeMembers(string(decodedHeader))
 	if !ok {
 		return nil, refuseMalformed("header")
 	}
@@ -78,7 +78,7 @@ func parseJWS(token string) (*jws, *Refusal) {
 	// not understood (RFC 7515 section 4.1.11); `b64` is only valid with it
 	// (RFC 7797 section 6).
 	for _, name := range []string{"crit", "b64"} {
-		if _, ok := m[name]; ok {
+		if m.get(name) != "" {
 			return nil, refuseMalformed(name)
 		}
 	}
@@ -108,16 +108,43 @@ func decodeSegment(segment string) ([]byte, bool) {
 // checkHeader judges what the token's header says of itself. The key decides
 // about the algorithm once more, when it is known.
 func (rules *tokenRules) checkHeader(typ, algorithm, keyID string) *Refusal {
+	if refusal := rules.checkType(typ); refusal != nil {
+		return refusal
+	}
+	if refusal := rules.checkAlgorithm(algorithm); refusal != nil {
+		return refusal
+	}
+	return checkKeyID(keyID)
+}
+
+func (rules *tokenRules) checkType(typ string) *Refusal {
 	if len(rules.types) > 0 && !slices.Contains(rules.types, normalizeType(typ)) {
 		return refuseToken(ReasonUnsupportedType, "The token is no access token", "typ")
 	}
+	return nil
+}
+
+func (rules *tokenRules) checkAlgorithm(algorithm string) *Refusal {
 	if !slices.Contains(rules.algorithms, algorithm) {
 		return refuseToken(ReasonDisallowedAlgorithm, "The token's signature algorithm is not accepted", "alg")
 	}
+	return nil
+}
+
+func checkKeyID(keyID string) *Refusal {
 	if keyID == "" {
 		return refuseToken(ReasonUnknownKey, "The token does not name its key", "kid")
 	}
 	return nil
+}
+
+// check judges a token that was verified before by the rules of this site,
+// which may differ from those of the site that saw it first.
+func (rules *tokenRules) check(info *AuthInfo, now time.Time) *Refusal {
+	if refusal := rules.checkHeader(info.typ, info.algorithm, info.keyID); refusal != nil {
+		return refusal
+	}
+	return rules.checkClaims(info, now)
 }
 
 // normalizeType makes `typ` values comparable: media types have no case, and
@@ -142,9 +169,27 @@ func normalizeTypes(types []string) []string {
 // checkClaims judges who a token is from and when it is valid, at the given
 // time.
 func (rules *tokenRules) checkClaims(info *AuthInfo, now time.Time) *Refusal {
+	if refusal := rules.checkIssuer(info); refusal != nil {
+		return refusal
+	}
+	if refusal := rules.checkParties(info); refusal != nil {
+		return refusal
+	}
+	if refusal := rules.checkLifetime(info, now.Unix()); refusal != nil {
+		return refusal
+	}
+	return rules.checkAge(info, now.Unix())
+}
+
+func (rules *tokenRules) checkIssuer(info *AuthInfo) *Refusal {
 	if !slices.Contains(rules.issuers, info.Issuer) {
 		return refuseToken(ReasonWrongIssuer, "The token's issuer is not accepted", "iss")
 	}
+	return nil
+}
+
+// checkParties asks who uses the token, and through which client.
+func (rules *tokenRules) checkParties(info *AuthInfo) *Refusal {
 	if info.Subject == "" {
 		return refuseMissingClaim("sub")
 	}
@@ -153,7 +198,10 @@ func (rules *tokenRules) checkClaims(info *AuthInfo, now time.Time) *Refusal {
 	if len(rules.types) > 0 && info.ClientID == "" {
 		return refuseMissingClaim("client_id")
 	}
-	unix := now.Unix()
+	return nil
+}
+
+func (rules *tokenRules) checkLifetime(info *AuthInfo, unix int64) *Refusal {
 	if unix >= info.expiresAt+rules.leeway {
 		return refuseToken(ReasonExpired, "The token expired "+seconds(unix-info.expiresAt)+" ago", "exp")
 	}
@@ -163,29 +211,29 @@ func (rules *tokenRules) checkClaims(info *AuthInfo, now time.Time) *Refusal {
 	if info.hasIssuedAt && unix+rules.leeway < info.issuedAt {
 		return refuseToken(ReasonNotYetValid, "The token was issued "+seconds(info.issuedAt-unix)+" in the future", "iat")
 	}
-	if rules.maxAge > 0 {
-		if !info.hasIssuedAt {
-			return refuseMissingClaim("iat")
-		}
-		if age := unix - info.issuedAt; age > rules.maxAge+rules.leeway {
-			return refuseToken(ReasonTooOld, "The token was issued "+seconds(age)+" ago; at most "+seconds(rules.maxAge)+" are accepted", "iat")
-		}
+	return nil
+}
+
+// checkAge refuses a token that was issued longer ago than max_age.
+func (rules *tokenRules) checkAge(info *AuthInfo, unix int64) *Refusal {
+	if rules.maxAge == 0 {
+		return nil
+	}
+	if !info.hasIssuedAt {
+		return refuseMissingClaim("iat")
+	}
+	if age := unix - info.issuedAt; age > rules.maxAge+rules.leeway {
+		return refuseToken(ReasonTooOld, "The token was issued "+seconds(age)+" ago; at most "+seconds(rules.maxAge)+" are accepted", "iat")
 	}
 	return nil
 }
 
-// verifySignature checks the token with a key of the tenant. The key's type
-// and curve decide which algorithms it may verify, never the token alone (RFC
-// 8725 sections 2.1 and 3.1).
-func (t *jws) verifySignature(key *verificationKey) *Refusal {
+// verifiedBy tells whether the signature is that of the key, which must allow
+// the token's algorithm: a key's type and curve decide what it may verify,
+// never the token alone (RFC 8725 sections 2.1 and 3.1).
+func (t *jws) verifiedBy(key *verificationKey) bool {
 	method, known := signingMethods[t.algorithm]
-	if !known || !key.allows(t.algorithm) {
-		return refuseToken(ReasonDisallowedAlgorithm, "The token's signature algorithm is not its key's", "alg")
-	}
-	if err := method.Verify(t.signingInput, t.signature, key.public); err != nil {
-		return refuseToken(ReasonBadSignature, "The token's signature is invalid", "")
-	}
-	return nil
+	return known && key.allows(t.algorithm) && method.Verify(t.signingInput, t.signature, key.public) == nil
 }
 
 // validator turns a token string into AuthInfo or a refusal.
@@ -198,6 +246,10 @@ type validator struct {
 // request waits for keys. With a refusal it also returns the claims as far as
 // they were read, for the operator's log.
 func (v *validator) validate(ctx context.Context, token string, now time.Time) (*AuthInfo, *Refusal) {
+	if info := v.cached(token, now); info != nil {
+		metrics.cacheHit.Inc()
+		return info, v.rules.check(info, now)
+	}
 	parsed, info, refusal := v.screen(token, now)
 	if refusal != nil {
 		return info, refusal
@@ -217,11 +269,40 @@ func (v *validator) validate(ctx context.Context, token string, now time.Time) (
 	if key == nil {
 		return info, refuseToken(ReasonUnknownKey, "The token's signing key is unknown", "kid")
 	}
-	if refusal := parsed.verifySignature(key); refusal != nil {
-		return info, refusal
+	if !key.allows(parsed.algorithm) {
+		return info, refuseToken(ReasonDisallowedAlgorithm, "The token's signature algorithm is not its key's", "alg")
 	}
-	info.key = key
-	return info, nil
+	metrics.cacheMiss.Inc()
+	verified := v.keys.tokens.verifyOnce(token, key, func() *AuthInfo {
+		started := time.Now()
+		held := parsed.verifiedBy(key)
+		metrics.signatures.Observe(time.Since(started).Seconds())
+		if !held {
+			return nil
+		}
+		info.key = key
+		return info
+	})
+	if verified == nil {
+		return info, refuseToken(ReasonBadSignature, "The token's signature is invalid", "")
+	}
+	return verified, nil
+}
+
+// cached returns what the token said when it was verified before, if the key
+// that did so is still trusted.
+func (v *validator) cached(token string, now time.Time) *AuthInfo {
+	if len(token) > maxTokenSize {
+		return nil // not worth hashing
+	}
+	info := v.keys.tokens.lookup(token)
+	if info == nil {
+		return nil
+	}
+	if snapshot := v.keys.current(now); snapshot == nil || !snapshot.has(info.key) {
+		return nil
+	}
+	return info
 }
 
 // screen makes all checks that need no key, so that no signature is computed
@@ -234,14 +315,23 @@ func (v *validator) screen(token string, now time.Time) (*jws, *AuthInfo, *Refus
 	if refusal := v.rules.checkHeader(parsed.typ, parsed.algorithm, parsed.keyID); refusal != nil {
 		return parsed, nil, refusal
 	}
-	payload, ok := decodeSegment(parsed.payload)
-	if !ok {
-		return parsed, nil, refuseMalformed("payload encoding")
-	}
-	info, refusal := decodeClaims(payload)
+	info, refusal := parsed.claims()
 	if refusal != nil {
 		return parsed, nil, refusal
 	}
-	info.algorithm, info.typ, info.keyID = parsed.algorithm, parsed.typ, parsed.keyID
 	return parsed, info, v.rules.checkClaims(info, now)
+}
+
+// claims reads what the token says, which nobody has vouched for yet.
+func (t *jws) claims() (*AuthInfo, *Refusal) {
+	payload, ok := decodeSegment(t.payload)
+	if !ok {
+		return nil, refuseMalformed("payload encoding")
+	}
+	info, refusal := decodeClaims(payload)
+	if refusal != nil {
+		return nil, refusal
+	}
+	info.algorithm, info.typ, info.keyID = t.algorithm, t.typ, t.keyID
+	return info, nil
 }

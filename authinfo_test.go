@@ -1,0 +1,137 @@
+package logtoauth
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"sync"
+	"testing"
+	"unicode"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+func TestIsAppNeedsTheSameSubjectAndClient(t *testing.T) {
+	for _, test := range []struct {
+		name, subject, client string
+		want                  bool
+	}{
+		{"machine to machine", "app-1", "app-1", true},
+		{"a user", "user-1", "app-1", false},
+		{"an ID token, which names no client", "user-1", "", false},
+		{"neither", "", "", false},
+		{"another case", "app-1", "APP-1", false},
+	} {
+		info := &AuthInfo{Subject: test.subject, ClientID: test.client}
+		if got := info.IsApp(); got != test.want {
+			t.Errorf("%s: IsApp is %v", test.name, got)
+		}
+	}
+}
+
+func TestClaimText(t *testing.T) {
+	for _, test := range []struct{ json, want string }{
+		{`"bare"`, "bare"},
+		{`""`, ""},
+		{`"{env.HOME}"`, "{env.HOME}"},
+		{`"<a href=\"x\">"`, `<a href="x">`},
+		{`true`, "true"},
+		{`false`, "false"},
+		{`1.50`, "1.50"},
+		{`-0`, "-0"},
+		{`null`, ""},
+		{`[]`, "[]"},
+		{`{}`, "{}"},
+		{`["a","b",1,null,true]`, `["a","b",1,null,true]`},
+		{`{"b":1,"a":"<&>"}`, `{"a":"<&>","b":1}`},
+		{`["line\nbreak"]`, `["line\nbreak"]`},
+	} {
+		claims := mustDecode(t, `{"exp":1,"c":`+test.json+`}`).allClaims()
+		if got := claimText(claims["c"]); got != test.want {
+			t.Errorf("%s is shown as %q, not %q", test.json, got, test.want)
+		}
+	}
+}
+
+func TestPrintableReplacesControlCharacters(t *testing.T) {
+	for text, want := range map[string]string{
+		"plain":                     "plain",
+		"日本 é":                      "日本 é",
+		"a\r\nSet-Cookie: x=1":      "a\ufffd\ufffdSet-Cookie: x=1",
+		"\x00\x1b[2J\x7f":           "\ufffd\ufffd[2J\ufffd",
+		"\u0080\u0085\u009f\u00a0x": "\ufffd\ufffd\ufffd\u00a0x",
+		"tab\there":                 "tab\ufffdhere",
+		"":                          "",
+	} {
+		got := printable(text)
+		if got != want {
+			t.Errorf("%q becomes %q, not %q", text, got, want)
+		}
+		if strings.ContainsFunc(got, unicode.IsControl) {
+			t.Errorf("%q still holds a control character", got)
+		}
+	}
+}
+
+// One AuthInfo serves all requests that show the token, so the claims are
+// decoded under concurrency. Worth running with -race.
+func TestClaimIsSafeForConcurrentRequests(t *testing.T) {
+	info := mustDecode(t, `{"exp":1,"roles":["admin"]}`)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if value, _ := info.Claim("roles.0"); value != "admin" {
+				t.Errorf("roles.0 is %v", value)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestFromContextWithoutAdmission(t *testing.T) {
+	withVars := func(vars map[string]any) context.Context {
+		return context.WithValue(t.Context(), caddyhttp.VarsCtxKey, vars)
+	}
+	admitted := &AuthInfo{Subject: "user-1"}
+	for _, test := range []struct {
+		name string
+		ctx  context.Context
+	}{
+		{"outside of Caddy", t.Context()},
+		{"no logto_auth", withVars(map[string]any{})},
+		{"another handler's variable of the same name", withVars(map[string]any{stateVar: admitted})},
+		{"a string variable set by the site", withVars(map[string]any{stateVar: "user-1"})},
+		{"refused", withVars(map[string]any{stateVar: &requestState{refusal: refuseMissingToken()}})},
+		{"anonymous", withVars(map[string]any{stateVar: &requestState{anonymous: refuseMissingToken()}})},
+		{"a preflight", withVars(map[string]any{stateVar: &requestState{preflight: true}})},
+	} {
+		if info, ok := FromContext(test.ctx); ok || info != nil {
+			t.Errorf("%s: a user appears from nowhere: %+v", test.name, info)
+		}
+	}
+}
+
+func TestFromContextGivesACopyWithTheCheckedOrganization(t *testing.T) {
+	shared := mustDecode(t, `{"exp":1,"sub":"user-1","aud":"urn:logto:organization:org-1","role":"admin"}`)
+	state := &requestState{info: shared, organizationID: "org-1"}
+	ctx := context.WithValue(t.Context(), caddyhttp.VarsCtxKey, map[string]any{stateVar: state})
+
+	info, ok := FromContext(ctx)
+	if !ok || info.Subject != "user-1" || info.OrganizationID != "org-1" {
+		t.Fatalf("FromContext gives %+v, %v", info, ok)
+	}
+	if value, _ := info.Claim("role"); value != "admin" {
+		t.Errorf("the copy has lost its claims: role is %v", value)
+	}
+	info.Subject = "admin"
+	if shared.Subject != "user-1" || shared.OrganizationID != "" {
+		t.Error("a handler can change what other requests with the same token see")
+	}
+}
+
+func TestClaimGivesNumbersAsWritten(t *testing.T) {
+	info := mustDecode(t, `{"exp":1795193579}`)
+	if value, ok := info.Claim("exp"); !ok || value != json.Number("1795193579") {
+		t.Errorf("exp is %T %v", value, value)
+	}
+}

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+const exampleCaddyfile = "../../Caddyfile.example"
+
+// keepEnvironment restores after the test what adapt sets, and returns the
+// directory for temporary files that the demo will use.
+func keepEnvironment(t *testing.T) string {
+	t.Helper()
+	t.Setenv("LOGTO_ENDPOINT", "")
+	temporary := t.TempDir()
+	for _, name := range []string{"TMPDIR", "TMP"} { // Unix, Windows
+		t.Setenv(name, temporary)
+	}
+	return temporary
+}
+
+func TestCheckGetsTheAnswersThatTheGuideTells(t *testing.T) {
+	keepEnvironment(t)
+	var out strings.Builder
+	if err := checkAnswers(t.Context(), exampleCaddyfile, &out); err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+}
+
+func TestCheckFailsWhenAnAnswerDiffers(t *testing.T) {
+	keepEnvironment(t)
+	// The same sites, but the API takes the tokens of every organization.
+	text, err := os.ReadFile(exampleCaddyfile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := strings.Replace(string(text), "audience https://api.example.com", "audience https://api.example.com\n\t\torganization ignore", 1)
+	config := filepath.Join(t.TempDir(), "Caddyfile")
+	if err := os.WriteFile(config, []byte(open), 0o600); err != nil { //nolint:gosec // the path is the test's own
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	err = checkAnswers(t.Context(), config, &out)
+	if err == nil || !strings.Contains(err.Error(), "1 of ") {
+		t.Errorf("an answer that differs was told as %v", err)
+	}
+	if got := strings.Count(out.String(), "DIFFERS"); got != 1 {
+		t.Errorf("%d lines say DIFFERS, not 1:\n%s", got, out.String())
+	}
+}
+
+func TestGuideHoldsAWorkingLineForEachCheck(t *testing.T) {
+	keepEnvironment(t)
+	var lines []string
+	err := withStack(t.Context(), exampleCaddyfile, "ERROR", func(s *stack) error {
+		var out strings.Builder
+		if err := printGuide(&out, s); err != nil {
+			return err
+		}
+		lines = regexp.MustCompile(`(?m)^ *curl .*$`).FindAllString(out.String(), -1)
+		return runWithCurl(t, lines)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := 1 // the line that gets a token
+	for _, section := range sections {
+		want += len(section.checks)
+	}
+	if len(lines) != want {
+		t.Errorf("the guide has %d curl lines, not %d", len(lines), want)
+	}
+}
+
+// runWithCurl sends the printed lines by hand, as a reader does.
+func runWithCurl(t *testing.T, lines []string) error {
+	t.Helper()
+	curl, _ := exec.LookPath("curl") // empty if there is none
+	if curl == "" {
+		t.Log("curl is not installed: its lines are counted only")
+		return nil
+	}
+	wanted := []answer{{status: 200}}
+	for _, section := range sections {
+		for _, check := range section.checks {
+			wanted = append(wanted, check.want)
+		}
+	}
+	for i, line := range lines {
+		words := regexp.MustCompile(`"[^"]*"|\S+`).FindAllString(line, -1)
+		for j := range words {
+			words[j] = strings.Trim(words[j], `"`)
+		}
+		words = append(words[1:], "-sS", "-w", "\n%{http_code}")
+		output, err := exec.CommandContext(t.Context(), curl, words...).CombinedOutput() //nolint:gosec // the lines are the demo's own
+		if err != nil {
+			return errors.New(line + ": " + string(output))
+		}
+		got := string(output)
+		if status := got[len(got)-3:]; status != wanted[i].String()[:3] {
+			t.Errorf("%s\nanswered %s, not %d", line, got, wanted[i].status)
+		}
+		if i == 0 && !strings.Contains(got, `"access_token":"ey`) {
+			t.Errorf("%s\nissued no token: %s", line, got)
+		}
+	}
+	return nil
+}
+
+func TestServeEndsCleanlyWhenInterrupted(t *testing.T) {
+	temporary := keepEnvironment(t)
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	reader, writer := io.Pipe()
+	served := make(chan error, 1)
+	go func() {
+		err := serve(ctx, exampleCaddyfile, writer)
+		writer.CloseWithError(err)
+		served <- err
+	}()
+	// The guide comes in one write; the rest would be from a second one.
+	guide := make([]byte, 64<<10)
+	n, err := reader.Read(guide)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addresses := regexp.MustCompile(`127\.0\.0\.1:\d+`).FindAllString(string(guide[:n]), -1)
+	interrupt()
+	if err := <-served; err != nil {
+		t.Fatalf("interrupted, serve returned %v", err)
+	}
+	for _, address := range addresses {
+		if connection, err := net.Dial("tcp", address); err == nil {
+			connection.Close()
+			t.Errorf("%s still listens", address)
+		}
+	}
+	if left, err := os.ReadDir(temporary); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func TestAMistakenConfigEndsTheDemo(t *testing.T) {
+	for name, test := range map[string]struct{ text, want string }{
+		"syntax":       {":8080 {\n\tlogto_auth {\n\t\taudiense x\n\t}\n}\n", "audiense"},
+		"no site":      {"{\n\tdebug\n}\n", "0 addresses"},
+		"two ports":    {":8080 {\n}\n\n:8081 {\n}\n", "2 addresses"},
+		"provisioning": {":8080 {\n\tlogto_auth {\n\t\tendpoint {env.NO_SUCH_VARIABLE_HERE}\n\t\taudience x\n\t}\n}\n", "endpoint"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			temporary := keepEnvironment(t)
+			config := filepath.Join(t.TempDir(), "Caddyfile")
+			if err := os.WriteFile(config, []byte(test.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			err := serve(t.Context(), config, io.Discard)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want an error that names %q", err, test.want)
+			}
+			if left, err := os.ReadDir(temporary); err != nil || len(left) > 0 {
+				t.Errorf("left behind: %v, %v", left, err)
+			}
+		})
+	}
+}
+
+func TestAMissingConfigIsToldWithItsMend(t *testing.T) {
+	keepEnvironment(t)
+	err := serve(t.Context(), filepath.Join(t.TempDir(), "none"), io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "-config") {
+		t.Errorf("got %v", err)
+	}
+}

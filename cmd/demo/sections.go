@@ -1,0 +1,191 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
+)
+
+const (
+	api        = "https://api.example.com"
+	anotherAPI = "https://billing.example.com"
+)
+
+// section is one site of Caddyfile.example and the requests to try there.
+type section struct {
+	title  string
+	host   string // empty: the address itself
+	checks []check
+}
+
+// check is a request and the answer to expect.
+type check struct {
+	name   string
+	method string // empty: GET
+	path   string
+
+	// token issues the token to send; nil sends none.
+	token func(*devtenant.Tenant) string
+
+	want answer
+}
+
+// answer is what matters of a response.
+type answer struct {
+	status    int
+	body      string
+	challenge string // WWW-Authenticate
+}
+
+// String is on one line, so that two answers are easy to compare.
+func (a answer) String() string {
+	return strings.TrimRight(fmt.Sprintf("%d  %s  %s", a.status, a.body, a.challenge), " ")
+}
+
+// sections is what the guide prints and what -check sends.
+var sections = []section{
+	{title: "A global API resource", checks: []check{
+		{
+			name: "a public path, no token",
+			path: "/healthz",
+			want: answer{200, "OK", ""},
+		},
+		{
+			name: "no token",
+			path: "/api/protected",
+			want: answer{401, `{"error":"Authorization header is missing"}`, `Bearer`},
+		},
+		{
+			name:  "a good token",
+			path:  "/api/protected",
+			token: issue(alice(devtenant.TokenRequest{Resource: api, Scope: "read:products"})),
+			want:  answer{200, `{"auth":{"sub":"alice","clientId":"web-app","organizationId":null,"scopes":["read:products"],"audience":["https://api.example.com"]}}`, ""},
+		},
+		{
+			name:  "the scope that the route asks for",
+			path:  "/api/products",
+			token: issue(alice(devtenant.TokenRequest{Resource: api, Scope: "read:products"})),
+			want:  answer{200, "Hello, alice", ""},
+		},
+		{
+			name:  "a missing scope",
+			path:  "/api/products",
+			token: issue(alice(devtenant.TokenRequest{Resource: api})),
+			want:  answer{403, `{"error":"Insufficient scope"}`, `Bearer error="insufficient_scope", scope="read:products"`},
+		},
+		{
+			name:   "a missing scope for writing",
+			method: "POST",
+			path:   "/api/orders",
+			token:  issue(alice(devtenant.TokenRequest{Resource: api, Scope: "read:products"})),
+			want:   answer{403, `{"error":"Insufficient scope"}`, `Bearer error="insufficient_scope", scope="write:orders"`},
+		},
+		{
+			name:  "another API's token",
+			path:  "/api/protected",
+			token: issue(alice(devtenant.TokenRequest{Resource: anotherAPI, Scope: "read:products"})),
+			want:  answer{403, `{"error":"Invalid audience"}`, `Bearer error="invalid_token"`},
+		},
+		{
+			name:  "an organization's token",
+			path:  "/api/protected",
+			token: issue(alice(devtenant.TokenRequest{Resource: api, OrganizationID: "acme", Scope: "read:products"})),
+			want:  answer{403, `{"error":"Organization token not accepted"}`, `Bearer error="invalid_token"`},
+		},
+		{
+			name:  "an opaque token: the client did not ask for a resource",
+			path:  "/api/protected",
+			token: (*devtenant.Tenant).OpaqueToken,
+			want:  answer{401, `{"error":"Invalid token"}`, `Bearer error="invalid_token", error_description="The token is no JWT: request an access token for a resource"`},
+		},
+		{
+			name:  "an ID token",
+			path:  "/api/protected",
+			token: func(t *devtenant.Tenant) string { return t.IDToken("alice", "web-app") },
+			want:  answer{401, `{"error":"Invalid token"}`, `Bearer error="invalid_token", error_description="The token is no access token"`},
+		},
+		{
+			name:  "a forged token",
+			path:  "/api/protected",
+			token: forge,
+			want:  answer{401, `{"error":"Invalid token"}`, `Bearer error="invalid_token", error_description="The token's signature is invalid"`},
+		},
+	}},
+	{title: "Organization permissions", host: "org.localhost", checks: []check{
+		{
+			name:  "a good token of the organization acme",
+			path:  "/api/protected",
+			token: issue(alice(devtenant.TokenRequest{OrganizationID: "acme", Scope: "read:members"})),
+			want:  answer{200, `{"auth":{"sub":"alice","clientId":"web-app","organizationId":"acme","scopes":["read:members"],"audience":["urn:logto:organization:acme"]}}`, ""},
+		},
+		{
+			name:  "one of the scopes that the route asks for",
+			path:  "/api/members",
+			token: issue(devtenant.TokenRequest{ClientID: "nightly-job", OrganizationID: "acme", Scope: "read:members"}),
+			want:  answer{200, "Hello, nightly-job", ""},
+		},
+		{
+			name:  "a missing scope",
+			path:  "/api/members",
+			token: issue(alice(devtenant.TokenRequest{OrganizationID: "acme", Scope: "invite:member"})),
+			want:  answer{403, `{"error":"Insufficient organization scope"}`, `Bearer error="insufficient_scope", scope="read:members manage:members"`},
+		},
+		{
+			name:  "an API's token",
+			path:  "/api/protected",
+			token: issue(alice(devtenant.TokenRequest{Resource: api, Scope: "read:products"})),
+			want:  answer{403, `{"error":"Invalid audience for organization permissions"}`, `Bearer error="invalid_token"`},
+		},
+	}},
+	{title: "An API resource with one organization's permissions", host: "acme.app.localhost", checks: []check{
+		{
+			name:  "a good token of the organization acme",
+			path:  "/api/protected",
+			token: issue(alice(devtenant.TokenRequest{Resource: api, OrganizationID: "acme", Scope: "read:invoices"})),
+			want:  answer{200, `{"auth":{"sub":"alice","clientId":"web-app","organizationId":"acme","scopes":["read:invoices"],"audience":["https://api.example.com"]}}`, ""},
+		},
+		{
+			name:  "the wrong organization",
+			path:  "/api/protected",
+			token: issue(alice(devtenant.TokenRequest{Resource: api, OrganizationID: "umbrella", Scope: "read:invoices"})),
+			want:  answer{403, `{"error":"Organization ID mismatch"}`, `Bearer error="invalid_token"`},
+		},
+		{
+			name:  "no organization",
+			path:  "/api/protected",
+			token: issue(alice(devtenant.TokenRequest{Resource: api, Scope: "read:invoices"})),
+			want:  answer{403, `{"error":"Organization ID mismatch"}`, `Bearer error="invalid_token"`},
+		},
+		{
+			name:  "a missing scope",
+			path:  "/api/invoices",
+			token: issue(alice(devtenant.TokenRequest{Resource: api, OrganizationID: "acme"})),
+			want:  answer{403, `{"error":"Insufficient organization-level API scopes"}`, `Bearer error="insufficient_scope", scope="read:invoices"`},
+		},
+		{
+			name:  "another API's token",
+			path:  "/api/protected",
+			token: issue(alice(devtenant.TokenRequest{Resource: anotherAPI, OrganizationID: "acme"})),
+			want:  answer{403, `{"error":"Invalid audience for organization-level API resources"}`, `Bearer error="invalid_token"`},
+		},
+	}},
+}
+
+// alice makes a request for a token one of a user's.
+func alice(request devtenant.TokenRequest) devtenant.TokenRequest {
+	request.Subject, request.ClientID = "alice", "web-app"
+	return request
+}
+
+func issue(request devtenant.TokenRequest) func(*devtenant.Tenant) string {
+	return func(t *devtenant.Tenant) string { return t.Token(request) }
+}
+
+// forge signs a good token's claims with a stranger's key under the tenant's
+// key ID.
+func forge(t *devtenant.Tenant) string {
+	stranger := devtenant.New(devtenant.Options{Issuer: t.Issuer()})
+	claims := t.Claims(alice(devtenant.TokenRequest{Resource: api, Scope: "read:products"}))
+	return stranger.Sign(map[string]any{"kid": t.SigningKID()}, claims)
+}

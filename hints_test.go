@@ -1,0 +1,107 @@
+package logtoauth
+
+import (
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+)
+
+func TestEveryReasonHasAHint(t *testing.T) {
+	q := siteRequirements(t, &Handler{Audiences: []string{testAPI}})
+	info := mustDecode(t, `{"exp":1,"aud":"https://other.example.com"}`)
+	for _, test := range allRefusals() {
+		if hint(test.refusal, info, "opaque", &q) == "" {
+			t.Errorf("%s has no hint", test.reason)
+		}
+	}
+}
+
+func TestHints(t *testing.T) {
+	global := &Handler{Audiences: []string{testAPI, "https://api.example.com:8443/v1"}}
+	organization := &Handler{Organizations: []string{"org-1"}}
+	organizationAPI := &Handler{Audiences: []string{testAPI}, Organizations: []string{"org-1"}}
+	audience := refuseForbidden(ReasonWrongAudience, "", "")
+	opaque := refuseToken(ReasonOpaqueToken, "", "")
+	for _, test := range []struct {
+		name    string
+		refusal *Refusal
+		site    *Handler
+		claims  string
+		token   string
+		want    string
+	}{
+		{"trailing slash too many", audience, global, `"aud":"https://api.example.com/"`, "", "aud https://api.example.com/ differs from https://api.example.com only by a trailing slash"},
+		{"upper case", audience, global, `"aud":"https://API.example.com"`, "", "only by upper and lower case"},
+		{"http for https", audience, global, `"aud":"http://api.example.com"`, "", "only by its scheme"},
+		{"the second audience", audience, global, `"aud":"https://api.example.com:8443/v1/"`, "", "differs from https://api.example.com:8443/v1 only by a trailing slash"},
+		{"another API", audience, global, `"aud":"https://other.example.com"`, "", "must ask for resource=https://api.example.com"},
+		{"an organization's token at an API", audience, organizationAPI, `"aud":"urn:logto:organization:org-1"`, "", "wants the API https://api.example.com"},
+		{"an API's token at an organization", audience, organization, `"aud":"https://api.example.com"`, "", "request it with organization_id and without resource"},
+		{"opaque token", opaque, global, "", "abc", "opaque token: the client must ask for resource=https://api.example.com"},
+		{"opaque token at an organization", opaque, organization, "", "abc", "ask for organization_id"},
+		{"personal access token", opaque, global, "", "pat_abc", "personal access token"},
+		{"subject token", opaque, global, "", "sub_abc", "subject token"},
+		{"ID token by type", refuseToken(ReasonUnsupportedType, "", "typ"), global, "", "", "this is an ID token"},
+		{"ID token by client_id", refuseMissingClaim("client_id"), global, "", "", "this is an ID token"},
+		{"encrypted token", refuseMalformed(detailEncrypted), global, "", "", "JWE"},
+		{"cut off", refuseMalformed("segments"), global, "", "", "cut off"},
+		{"extension", refuseMalformed("crit"), global, "", "", "extension (crit)"},
+		{"no organization", refuseOrganization(ReasonMissingOrganization, ""), organizationAPI, "", "", "request it with resource and organization_id"},
+		{"unresolved organization", refuseOrganization(ReasonWrongOrganization, "why"), organizationAPI, "", "", "why"},
+		{"claim", &Refusal{Reason: ReasonClaimMismatch, Detail: "role"}, global, "", "", "the claim role"},
+	} {
+		claims := `"exp":1`
+		if test.claims != "" {
+			claims += "," + test.claims
+		}
+		q := siteRequirements(t, test.site)
+		got := hint(test.refusal, mustDecode(t, `{`+claims+`}`), test.token, &q)
+		if !strings.Contains(got, test.want) {
+			t.Errorf("%s: %q does not say %q", test.name, got, test.want)
+		}
+	}
+}
+
+// What cannot be read, or was never sent, is nothing to fall over.
+func TestHintsWithoutASiteOrClaims(t *testing.T) {
+	for _, test := range allRefusals() {
+		_ = hint(test.refusal, nil, "", nil)
+	}
+}
+
+func TestLoggableCutsAndCleans(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                                    "",
+		"user-1":                              "user-1",
+		"a\r\nb\x1b[31m\u0085\u009b\x7fc":     "ab[31mc",
+		strings.Repeat("x", 128):              strings.Repeat("x", 128),
+		strings.Repeat("x", 129):              strings.Repeat("x", 128),
+		strings.Repeat("é", 1000):             strings.Repeat("é", 128),
+		strings.Repeat("\x00", 1000) + "tail": "",
+	} {
+		got := loggable(text)
+		if got != want {
+			t.Errorf("%.40q… becomes %q, not %q", text, got, want)
+		}
+		if utf8.RuneCountInString(got) > 128 || strings.ContainsFunc(got, unicode.IsControl) {
+			t.Errorf("%q is not fit for a log", got)
+		}
+	}
+}
+
+// Telling a client with a good token to send one would lead the operator away
+// from the Caddyfile, which is where the mistake is.
+func TestHintNamesAMissingLogtoAuth(t *testing.T) {
+	refusal := new(Require).decide(new(requestState), nil)
+	if got := hint(refusal, nil, "", new(requirements)); !strings.Contains(got, "no logto_auth ran") {
+		t.Errorf("the hint is %q", got)
+	}
+}
+
+func TestHintNamesTheTokensIssuer(t *testing.T) {
+	refusal := refuseToken(ReasonWrongIssuer, "", "iss")
+	if got := hint(refusal, &AuthInfo{Issuer: "https://other\n.example/oidc"}, "", new(requirements)); !strings.Contains(got, "https://other.example/oidc") {
+		t.Errorf("the hint is %q", got)
+	}
+}

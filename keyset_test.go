@@ -1,0 +1,173 @@
+package logtoauth
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
+	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant/devtenanttest"
+)
+
+const testEndpoint = "https://tenant.example"
+
+// testConfig has the defaults of the Caddyfile.
+func testConfig() tenantConfig {
+	return tenantConfig{
+		Endpoint: testEndpoint, RefreshInterval: 10 * time.Minute, RefreshCooldown: 5 * time.Second,
+		MaxStale: 24 * time.Hour, FetchTimeout: 5 * time.Second,
+	}
+}
+
+func newTenant() *devtenant.Tenant {
+	return devtenant.New(devtenant.Options{Issuer: testEndpoint + "/oidc", Algorithm: "ES256"})
+}
+
+// bench is a key set before an in-memory tenant, with an environment of its
+// own. It belongs into a synctest bubble: nothing takes real time.
+type bench struct {
+	*devtenant.Tenant
+	ks   *KeySet
+	env  *environment
+	logs *observer.ObservedLogs
+}
+
+func newBench(tb testing.TB, tenant *devtenant.Tenant, cfg tenantConfig, storage certmagic.Storage) *bench {
+	tb.Helper()
+	return newBenchOver(tb, tenant, devtenanttest.Transport(tenant), cfg, storage)
+}
+
+func newBenchOver(tb testing.TB, tenant *devtenant.Tenant, transport http.RoundTripper, cfg tenantConfig, storage certmagic.Storage) *bench {
+	tb.Helper()
+	ks, err := newKeySet(cfg)
+	if err != nil {
+		tb.Fatalf("newKeySet: %v", err)
+	}
+	if source, ok := ks.source.(*tenantSource); ok {
+		source.client.Transport = transport
+	}
+	core, logs := observer.New(zapcore.InfoLevel)
+	b := &bench{Tenant: tenant, ks: ks, env: &environment{logger: zap.New(core), storage: storage}, logs: logs}
+	ks.attach(b.env)
+	ks.goLive(b.env)
+	tb.Cleanup(func() {
+		if err := ks.Destruct(); err != nil {
+			tb.Errorf("Destruct: %v", err)
+		}
+	})
+	return b
+}
+
+// serves tells whether a request would find this key now.
+func (b *bench) serves(kid string) bool {
+	s := b.ks.current(time.Now())
+	return s != nil && s.key(kid) != nil
+}
+
+// fetched makes the key set fetch now and expects that to succeed.
+func (b *bench) fetched(t *testing.T) *snapshot {
+	t.Helper()
+	if err := b.ks.refreshNow(t.Context()); err != nil {
+		t.Fatalf("fetching: %v", err)
+	}
+	return b.ks.current(time.Now())
+}
+
+// logged counts the log entries of this message.
+func (b *bench) logged(message string) int { return b.logs.FilterMessage(message).Len() }
+
+// reason is what the first log entry names as the reason of a failure.
+func (b *bench) reason() failureKind {
+	for _, entry := range b.logs.All() {
+		if reason, ok := entry.ContextMap()["reason"].(string); ok {
+			return failureKind(reason)
+		}
+	}
+	return ""
+}
+
+const (
+	logServing   = "fetching keys failed; the last good keys serve on"
+	logKeyless   = "fetching keys failed; there are none to verify tokens with"
+	logRecovered = "keys can be fetched again"
+	logLeftOut   = "keys of the tenant were left out"
+	logNotStored = "keys cannot be stored; a restart while the tenant is down would have none"
+	logUnusable  = "stored keys cannot be used"
+)
+
+// advance lets the time of the bubble pass, and everything that is due in it
+// happen.
+func advance(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+func TestKeysAreFetchedWhenStarted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, newTenant(), testConfig(), nil)
+		if got := b.Counts(); got.Discovery+got.JWKS != 0 {
+			t.Fatalf("fetched before the start: %+v", got)
+		}
+		b.ks.start()
+		s := b.ks.await(t.Context())
+		if s == nil {
+			t.Fatal("no snapshot")
+		}
+		if !b.serves(b.SigningKID()) || !slices.Equal(s.issuers, []string{b.Issuer()}) || s.source != originTenant {
+			t.Errorf("snapshot: %+v", s)
+		}
+		if got := b.Counts(); got.Discovery != 1 || got.JWKS != 1 {
+			t.Errorf("requests: %+v", got)
+		}
+	})
+}
+
+func TestTokenOfAFreshlyRotatedKeyIsFoundAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, newTenant(), testConfig(), nil)
+		b.ks.await(t.Context())
+		kid := b.Rotate("")
+		began := time.Now()
+		if s := b.ks.awaitKey(t.Context(), kid); s == nil || s.key(kid) == nil {
+			t.Fatal("the new key is unknown")
+		}
+		if waited := time.Since(began); waited != 0 {
+			t.Errorf("waited %v", waited)
+		}
+	})
+}
+
+func TestNoGoroutineOutlivesTheKeySet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // fails by itself on a goroutine left over
+		tenant := newTenant()
+		tenant.SetFault(devtenant.Hang)
+		b := newBench(t, tenant, testConfig(), nil)
+		b.ks.start()
+		synctest.Wait()
+		if err := b.ks.Destruct(); err != nil {
+			t.Error(err)
+		}
+		if b.ks.await(t.Context()) != nil || b.ks.awaitKey(t.Context(), "x") != nil {
+			t.Error("an ended key set serves keys")
+		}
+	})
+}
+
+// replaceKID gives the key of a set another ID.
+func replaceKID(document []byte, old, kid string) string {
+	return strings.Replace(string(document), old, kid, 1)
+}
+
+// unreachable is a tenant behind a cut cable.
+var unreachable = roundTripper(func(*http.Request) (*http.Response, error) {
+	return nil, errors.New("network is unreachable")
+})

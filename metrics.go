@@ -1,0 +1,159 @@
+package logtoauth
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics are one per process, while Caddy makes a new registry for each
+// config: counters registered again with every config count on across
+// reloads. Labels hold only what a config or this package names, so that no
+// client can make them grow, and every label that requests need is resolved
+// here.
+var metrics = newInstruments()
+
+// instruments are what this package measures.
+type instruments struct {
+	requests   *prometheus.CounterVec
+	tokenCache *prometheus.CounterVec
+	fetches    *prometheus.CounterVec
+
+	// signatures is observed for each signature that is computed, whether or
+	// not it holds.
+	signatures prometheus.Histogram
+
+	// Children of requests.
+	admitted, anonymous, preflight prometheus.Counter
+	refused, reported              map[Reason]prometheus.Counter
+
+	// Children of tokenCache.
+	cacheHit, cacheMiss prometheus.Counter
+
+	keys *keysCollector
+}
+
+func newInstruments() *instruments {
+	const namespace, subsystem = "caddy", "logto_auth"
+	m := &instruments{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "requests_total",
+			Help: "Requests by what became of them (admitted, refused, reported, anonymous, preflight) and the reason of a refusal.",
+		}, []string{"outcome", "reason"}),
+		tokenCache: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "token_cache_total",
+			Help: "Tokens that were verified before (hit), and tokens whose signature had to be checked (miss).",
+		}, []string{"result"}),
+		fetches: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "jwks_fetches_total",
+			Help: "Attempts to fetch a tenant's keys, by result (ok, unchanged or the kind of failure).",
+		}, []string{"issuer", "result"}),
+		// From the fastest RSA key to ES512 on a slow or busy machine.
+		signatures: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "signature_duration_seconds",
+			Help:    "Time to compute one token's signature.",
+			Buckets: []float64{20e-6, 50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3},
+		}),
+		refused:  make(map[Reason]prometheus.Counter, len(reasons)),
+		reported: make(map[Reason]prometheus.Counter, len(reasons)),
+		keys: &keysCollector{
+			served: prometheus.NewDesc(prometheus.BuildFQName(namespace, subsystem, "jwks_keys"),
+				"Keys of the tenant that tokens are verified with now.", []string{"issuer"}, nil),
+			lastSuccess: prometheus.NewDesc(prometheus.BuildFQName(namespace, subsystem, "jwks_last_success_timestamp_seconds"),
+				"When the last successful fetch of the tenant's keys began; 0 if there was none.", []string{"issuer"}, nil),
+		},
+	}
+	m.admitted = m.requests.WithLabelValues(outcomeAdmitted, "")
+	m.anonymous = m.requests.WithLabelValues(outcomeAnonymous, "")
+	m.preflight = m.requests.WithLabelValues(outcomePreflight, "")
+	for _, reason := range reasons {
+		m.refused[reason] = m.requests.WithLabelValues(outcomeRefused, string(reason))
+		m.reported[reason] = m.requests.WithLabelValues(outcomeReported, string(reason))
+	}
+	m.cacheHit = m.tokenCache.WithLabelValues("hit")
+	m.cacheMiss = m.tokenCache.WithLabelValues("miss")
+	return m
+}
+
+// register makes the metrics known to the registry of a config. Each handler
+// of the config calls it, since any of them may be the only one.
+func (m *instruments) register(registry *prometheus.Registry) error {
+	for _, collector := range []prometheus.Collector{m.requests, m.tokenCache, m.signatures, m.fetches, m.keys} {
+		err := registry.Register(collector)
+		if already, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok && already.ExistingCollector == collector {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("registering metrics: %w", err)
+		}
+	}
+	return nil
+}
+
+// count counts a request once.
+func (m *instruments) count(outcome string, reason Reason) {
+	switch outcome {
+	case outcomeAdmitted:
+		m.admitted.Inc()
+	case outcomeAnonymous:
+		m.anonymous.Inc()
+	case outcomePreflight:
+		m.preflight.Inc()
+	case outcomeRefused:
+		m.refused[reason].Inc()
+	case outcomeReported:
+		m.reported[reason].Inc()
+	}
+}
+
+// observeFetch is the observer of every key set.
+func (m *instruments) observeFetch(report fetchReport) {
+	m.fetches.WithLabelValues(report.issuer, report.result).Inc()
+}
+
+// keysCollector reads the key sets when it is scraped. A gauge that is set
+// with each fetch would go on for a tenant that a reload took out of the
+// config, and alert on the age of keys that nobody uses.
+type keysCollector struct {
+	served, lastSuccess *prometheus.Desc
+}
+
+// Describe implements prometheus.Collector.
+func (c *keysCollector) Describe(descs chan<- *prometheus.Desc) {
+	descs <- c.served
+	descs <- c.lastSuccess
+}
+
+// Collect implements prometheus.Collector. Several key sets may have the same
+// issuer, under other trust settings; the worst of them is told.
+func (c *keysCollector) Collect(collected chan<- prometheus.Metric) {
+	type state struct {
+		keys        int
+		lastSuccess float64
+	}
+	now := time.Now()
+	worst := make(map[string]state)
+	for _, ks := range startedKeySets() {
+		var is state
+		if s := ks.current(now); s != nil {
+			is.keys = len(s.keys)
+		}
+		if s := ks.held.Load(); s != nil {
+			is.lastSuccess = float64(s.fetchedAt.UnixMilli()) / 1e3
+		}
+		issuer := ks.cfg.name()
+		if other, ok := worst[issuer]; ok {
+			is = state{min(is.keys, other.keys), min(is.lastSuccess, other.lastSuccess)}
+		}
+		worst[issuer] = is
+	}
+	for issuer, is := range worst {
+		collected <- prometheus.MustNewConstMetric(c.served, prometheus.GaugeValue, float64(is.keys), issuer)
+		collected <- prometheus.MustNewConstMetric(c.lastSuccess, prometheus.GaugeValue, is.lastSuccess, issuer)
+	}
+}
+
+// Interface guard.
+var _ prometheus.Collector = (*keysCollector)(nil)

@@ -1,0 +1,68 @@
+package logtoauth
+
+import (
+	"context"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+)
+
+// What became of a request.
+const (
+	outcomeAdmitted  = "admitted"  // its token held all that was asked
+	outcomeRefused   = "refused"   // it was answered in the site's place
+	outcomeReported  = "reported"  // report_only let it pass
+	outcomeAnonymous = "anonymous" // it had no token and needed none
+	outcomePreflight = "preflight" // it was a CORS preflight
+)
+
+// conclude tells metrics and traces once what became of the request. It is
+// called when the outermost handler of this package returns: what a
+// logto_auth admits a later logto_require may still refuse, and one request
+// must not count as both.
+func (s *requestState) conclude(ctx context.Context) {
+	outcome, refusal := s.outcome()
+	var reason Reason
+	if refusal != nil {
+		reason = refusal.Reason
+	}
+	metrics.count(outcome, reason)
+	if outcome == outcomeReported {
+		logReason(ctx, reason)
+	}
+	s.describeSpan(ctx, reason)
+}
+
+// outcome returns what became of the request, and the refusal that it got or
+// that report_only spared it. It is empty if a panic kept the handlers from
+// deciding.
+func (s *requestState) outcome() (string, *Refusal) {
+	switch {
+	case s.refusal != nil && (s.handler == nil || !s.handler.ReportOnly):
+		return outcomeRefused, s.refusal
+	case s.reported != nil:
+		return outcomeReported, s.reported
+	case s.preflight:
+		return outcomePreflight, nil
+	case s.info != nil:
+		return outcomeAdmitted, nil
+	case s.anonymous != nil:
+		return outcomeAnonymous, nil
+	}
+	return "", nil
+}
+
+// report notes a refusal that report_only lets pass. The first one stays: a
+// later logto_auth that admits does not make it undone.
+func (s *requestState) report(refusal *Refusal) {
+	if s.reported == nil {
+		s.reported = refusal
+	}
+}
+
+// logReason puts the reason of a refusal into Caddy's access log.
+func logReason(ctx context.Context, reason Reason) {
+	if fields, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+		fields.Add(zap.String("logto_reason", string(reason)))
+	}
+}
