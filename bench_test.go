@@ -58,13 +58,6 @@ func provisionedHandlers(tb testing.TB) []caddyhttp.MiddlewareHandler {
 	return found
 }
 
-// discard is a response that nobody reads.
-type discard struct{ header http.Header }
-
-func (d *discard) Header() http.Header         { return d.header }
-func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
-func (d *discard) WriteHeader(int)             {}
-
 // benchRequest runs handlers on a request as Caddy's server prepares it, which
 // the baseline measures alone.
 func benchRequest(b *testing.B, authorization string, handlers ...caddyhttp.MiddlewareHandler) {
