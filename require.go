@@ -78,7 +78,7 @@ func (q *Require) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if state.preflight {
 		return next.ServeHTTP(w, r)
 	}
-	refusal := q.decide(state, r)
+	refusal := q.decide(state, q.organizations.resolve(r))
 	if refusal == nil {
 		q.organizations.keepHeaders(r)
 		return next.ServeHTTP(w, r)
@@ -100,7 +100,7 @@ func (q *Require) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 }
 
 // decide judges what the preceding logto_auth left.
-func (q *Require) decide(state *requestState, r *http.Request) *Refusal {
+func (q *Require) decide(state *requestState, wanted wantedOrganizations) *Refusal {
 	if state.info == nil {
 		// Nobody was admitted: there was no logto_auth, or it let an
 		// anonymous request pass.
@@ -110,9 +110,8 @@ func (q *Require) decide(state *requestState, r *http.Request) *Refusal {
 		return refuseMissingToken()
 	}
 	base := &state.handler.requirements
-	asked := q.requirements
-	asked.model = asked.modelAfter(base)
-	_, refusal := asked.checkOrganization(state.info, q.organizations.resolve(r))
+	asked := q.after(base)
+	_, refusal := asked.checkOrganization(state.info, wanted)
 	if refusal == nil {
 		refusal = asked.checkPermissions(state.info)
 	}
@@ -120,6 +119,13 @@ func (q *Require) decide(state *requestState, r *http.Request) *Refusal {
 		refusal.scopes = mergeScopes(base.challengeScopes, asked.challengeScopes)
 	}
 	return refusal
+}
+
+// after returns what is asked, in the texts of the preceding logto_auth.
+func (q *Require) after(base *requirements) requirements {
+	asked := q.requirements
+	asked.model = asked.modelAfter(base)
+	return asked
 }
 
 // Interface guards.
