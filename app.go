@@ -2,7 +2,6 @@ package logtoauth
 
 import (
 	"errors"
-	"fmt"
 	"sync"
 
 	"github.com/caddyserver/caddy/v2"
@@ -55,18 +54,17 @@ func (a *App) keySet(cfg tenantConfig) (*KeySet, error) {
 	}
 	value, _, err := keySets.LoadOrNew(key, func() (caddy.Destructor, error) { return newKeySet(cfg) })
 	if err != nil {
-		return nil, fmt.Errorf("key set: %w", err)
+		return nil, err
 	}
-	ks := value.(*KeySet)
+	ks := value.(*KeySet) //nolint:errcheck // the constructor above makes nothing else
+	ks.attach(&a.env)
 	if err := ks.readFile(); err != nil {
-		_, releaseErr := keySets.Delete(key)
-		return nil, errors.Join(err, releaseErr)
+		return nil, errors.Join(err, a.release(key, ks))
 	}
 	if a.held == nil {
 		a.held = make(map[tenantKey]*KeySet)
 	}
 	a.held[key] = ks
-	ks.attach(&a.env)
 	return ks, nil
 }
 
@@ -94,14 +92,18 @@ func (a *App) Stop() error {
 func (a *App) Cleanup() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	var errs []error
+	errs := make([]error, 0, len(a.held))
 	for key, ks := range a.held {
-		ks.detach(&a.env)
-		_, err := keySets.Delete(key)
-		errs = append(errs, err)
+		errs = append(errs, a.release(key, ks))
 	}
 	a.held = nil
 	return errors.Join(errs...)
+}
+
+func (a *App) release(key tenantKey, ks *KeySet) error {
+	ks.detach(&a.env)
+	_, err := keySets.Delete(key)
+	return err
 }
 
 func (a *App) sets() []*KeySet {

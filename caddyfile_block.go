@@ -26,7 +26,8 @@ type setting[T any] struct {
 // target and notes where each setting stands. The prefix tells the names of a
 // nested block from those around it.
 func unmarshalBlock[T any](d *caddyfile.Dispenser, target *T, settings map[string]setting[T], prefix string, written positions) error {
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
+	nesting := d.Nesting()
+	for d.NextBlock(nesting) {
 		word := d.Val()
 		s, ok := settings[word]
 		if !ok {
@@ -43,6 +44,11 @@ func unmarshalBlock[T any](d *caddyfile.Dispenser, target *T, settings map[strin
 		if !s.block && opensBlock(d) {
 			return errorAt(written.last(name), fmt.Errorf("%s takes no block", name))
 		}
+	}
+	if d.Nesting() > nesting {
+		// NextBlock overlooks a closing brace with words behind it, and reads
+		// these as if they stood in the block.
+		return d.Err("the block is not closed by a brace on a line of its own")
 	}
 	return nil
 }
@@ -111,7 +117,7 @@ func (p positions) inherit(global positions) {
 // setting that caused it; a setting that was left out has those of the
 // directive.
 func (p positions) locate(problems []settingError, directive caddyfile.Token) error {
-	var located []error
+	located := make([]error, 0, len(problems))
 	for _, problem := range problems {
 		token := directive
 		if tokens := p[problem.Setting]; problem.Index < len(tokens) {

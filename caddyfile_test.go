@@ -46,7 +46,8 @@ func TestCaddyfileAdaptsAsWritten(t *testing.T) {
 
 			got := adaptGolden(t, input)
 			if *update {
-				if err := os.WriteFile(file, []byte(strings.TrimSuffix(input, "\n")+goldenSeparator+got+"\n"), 0o600); err != nil {
+				golden := strings.TrimSuffix(input, "\n") + goldenSeparator + got + "\n"
+				if err := os.WriteFile(file, []byte(golden), 0o600); err != nil { //nolint:gosec // the path is one that Glob found here
 					t.Fatal(err)
 				}
 				return
@@ -215,6 +216,27 @@ func TestUnmarshalerReadsOneSegment(t *testing.T) {
 				t.Errorf("got %s, want %s", got, test.want)
 			}
 		})
+	}
+}
+
+// TestNothingAfterTheBlockIsIgnored shows that a misplaced word is not dropped
+// without a word.
+func TestNothingAfterTheBlockIsIgnored(t *testing.T) {
+	for _, input := range []string{
+		"logto_auth {\n audience a\n}\nscopes b",
+		"logto_auth\nscopes b",
+	} {
+		if err := new(Handler).UnmarshalCaddyfile(caddyfile.NewTestDispenser(input)); err == nil {
+			t.Errorf("%q was accepted", input)
+		}
+	}
+	for _, input := range []string{
+		"logto_require a {\n any_scope b\n}\nc",
+		"logto_require a\nb",
+	} {
+		if err := new(Require).UnmarshalCaddyfile(caddyfile.NewTestDispenser(input)); err == nil {
+			t.Errorf("%q was accepted", input)
+		}
 	}
 }
 

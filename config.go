@@ -78,7 +78,7 @@ func (f *findings) checkExpanded(setting, value string, check func(string) error
 
 // joinProblems makes one error of all problems, or nil of none.
 func joinProblems(problems []settingError) error {
-	var errs []error
+	errs := make([]error, 0, len(problems))
 	for _, problem := range problems {
 		errs = append(errs, problem)
 	}
@@ -180,7 +180,6 @@ func (h *Handler) checkVerification(f *findings) {
 
 // checkAlgorithm accepts exactly the algorithms that stand for a key pair.
 func checkAlgorithm(algorithm string) error {
-	upper := strings.ToUpper(algorithm)
 	for _, known := range defaultAlgorithms {
 		if algorithm == known {
 			return nil
@@ -189,7 +188,7 @@ func checkAlgorithm(algorithm string) error {
 			return fmt.Errorf("%q is spelled %s", algorithm, known)
 		}
 	}
-	switch {
+	switch upper := strings.ToUpper(algorithm); {
 	case strings.HasPrefix(upper, "HS"):
 		return fmt.Errorf("%s is symmetric: whoever can verify could also sign; use ES384 or another of %s",
 			algorithm, strings.Join(defaultAlgorithms, " "))

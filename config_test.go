@@ -21,7 +21,7 @@ func validHandler() *Handler {
 
 // settingsOf gives the settings that the problems name, sorted.
 func settingsOf(problems []settingError) []string {
-	var settings []string
+	settings := make([]string, 0, len(problems))
 	for _, problem := range problems {
 		settings = append(settings, problem.Setting)
 	}
@@ -246,6 +246,36 @@ func TestPasswordInURLIsNotEchoed(t *testing.T) {
 		err := checkTenantURL(raw, false)
 		if err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v", raw, err)
+		}
+	}
+}
+
+// TestScopeCharacters goes through the bounds of scope-token in RFC 6749.
+func TestScopeCharacters(t *testing.T) {
+	for scope, valid := range map[string]bool{
+		"read:products": true, "!#[]~": true, "https://api.example.com/.default": true,
+		`a"b`: false, `a\b`: false, "a b": false, "a\tb": false, "a\x7f": false, "é": false, "": false,
+	} {
+		r := &Require{Scopes: []string{scope}}
+		if got := r.problems(loading); (len(got) == 0) != valid {
+			t.Errorf("%q: %v", scope, got)
+		}
+	}
+}
+
+func TestTrustedOriginsThatNoBrowserSends(t *testing.T) {
+	for origin, valid := range map[string]bool{
+		"https://app.example.com": true, "http://localhost:5173": true, "https://app.example.com:8443": true,
+		"http://app.example.com:443": true, "chrome-extension://abcdefghijklmnop": true,
+		"": false, "null": false, "*": false, "app.example.com": false, "https://": false,
+		"https://app.example.com/": false, "https://app.example.com?": false, "https://app.example.com#": false,
+		"https://ada@app.example.com": false, "https://app.example.com:443": false, "http://app.example.com:80": false,
+		"https://App.example.com": false, "HTTPS://app.example.com": false, "{env.ORIGIN}": false, "https://{env.HOST}": false,
+	} {
+		h := validHandler()
+		h.TrustedOrigins = []string{origin}
+		if got := h.problems(loading); (len(got) == 0) != valid {
+			t.Errorf("%q: %v", origin, got)
 		}
 	}
 }

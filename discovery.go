@@ -19,17 +19,18 @@ const (
 
 // normalizeEndpoint brings an endpoint to the form that the tenant builds its
 // issuer from: no trailing `/` or `/oidc`, scheme and host in lower case, no
-// default port.
+// default port. What checkTenantURL refuses stays as it is.
 func normalizeEndpoint(raw string) string {
-	if u, err := url.Parse(raw); err == nil && u.Host != "" {
-		u.Host = strings.ToLower(u.Host)
-		if port := u.Port(); port != "" && port == defaultPort(u.Scheme) {
-			u.Host = strings.TrimSuffix(u.Host, ":"+port)
-		}
-		raw = u.String()
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" || u.User != nil || strings.ContainsAny(raw, "?#") {
+		return raw
 	}
-	raw = strings.TrimRight(raw, "/")
-	return strings.TrimRight(strings.TrimSuffix(raw, issuerPath), "/")
+	host := strings.ToLower(u.Host)
+	if port := u.Port(); port != "" && port == defaultPort(u.Scheme) {
+		host = strings.TrimSuffix(host, ":"+port)
+	}
+	path := strings.TrimSuffix(strings.TrimRight(u.EscapedPath(), "/"), issuerPath)
+	return u.Scheme + "://" + host + strings.TrimRight(path, "/")
 }
 
 func defaultPort(scheme string) string {
@@ -57,7 +58,7 @@ func origin(u *url.URL) string {
 // tenant's place once must not be able to send us to another one's keys.
 func parseDiscovery(document []byte, cfg tenantConfig) (jwksURI string, err error) {
 	var members jwkMembers
-	if err := json.Unmarshal(document, &members); err != nil {
+	if err = json.Unmarshal(document, &members); err != nil {
 		return "", failure(failureMalformed, fmt.Errorf("the discovery document is no JSON object: %w", err))
 	}
 	issuer, err := members.text("issuer")
@@ -76,7 +77,7 @@ func parseDiscovery(document []byte, cfg tenantConfig) (jwksURI string, err erro
 	if err != nil {
 		return "", failure(failureMalformed, fmt.Errorf("in the discovery document %w", err))
 	}
-	if err := checkJWKSURI(jwksURI, cfg); err != nil {
+	if err = checkJWKSURI(jwksURI, cfg); err != nil {
 		return "", failure(failureJWKSURI, fmt.Errorf("the discovery document's jwks_uri %.128q: %w", jwksURI, err))
 	}
 	return jwksURI, nil

@@ -116,7 +116,8 @@ func (s *tenantSource) fetchKeys(ctx context.Context) (*fetched, error) {
 	return s.last, nil
 }
 
-// fileSource reads keys from a file.
+// fileSource reads keys from a file. It has no state, so it may also be read
+// beside the refresher.
 type fileSource struct{ path string }
 
 func (s fileSource) close() {}
@@ -147,7 +148,7 @@ func readBounded(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
+	defer file.Close() //nolint:errcheck // it was only read
 	document, err := io.ReadAll(io.LimitReader(file, maxResponseBody+1))
 	if err != nil {
 		return nil, err

@@ -33,8 +33,9 @@ const (
 
 // fetchError is an error with its kind.
 type fetchError struct {
-	kind failureKind
-	err  error
+	kind   failureKind
+	status int // of failureStatus
+	err    error
 }
 
 func failure(kind failureKind, err error) error { return &fetchError{kind: kind, err: err} }
@@ -43,12 +44,13 @@ func (e *fetchError) Error() string { return e.err.Error() }
 
 func (e *fetchError) Unwrap() error { return e.err }
 
-// kindOf returns the kind of a failed fetch.
-func kindOf(err error) failureKind {
+// kindOf returns the kind of a failed fetch, and the HTTP status if that is
+// what failed it.
+func kindOf(err error) (kind failureKind, status int) {
 	if e, ok := errors.AsType[*fetchError](err); ok {
-		return e.kind
+		return e.kind, e.status
 	}
-	return failureConnection
+	return failureConnection, 0
 }
 
 // networkFailure tells why an HTTP request did not end in an answer.
@@ -97,8 +99,13 @@ func errorText(err error) string {
 		}
 		return r
 	}, err.Error())
-	if len(text) > maxErrorText {
-		text = strings.ToValidUTF8(text[:maxErrorText], "") + "…"
+	return cut(text, maxErrorText)
+}
+
+// cut shortens a text to at most n bytes and a mark.
+func cut(text string, n int) string {
+	if len(text) <= n {
+		return text
 	}
-	return text
+	return strings.ToValidUTF8(text[:n], "") + "…"
 }

@@ -13,6 +13,9 @@ import (
 func hint(refusal *Refusal, info *AuthInfo, token string, q *requirements) string {
 	switch refusal.Reason {
 	case ReasonMissingToken:
+		if refusal.Detail == detailNoAuth {
+			return "no logto_auth ran before this logto_require: keep both in one block and, in a route, write logto_auth first"
+		}
 		return "the request holds no token where one may stand (token_from)"
 	case ReasonUnsupportedScheme:
 		return `send the token as "Authorization: Bearer …"`
@@ -33,7 +36,7 @@ func hint(refusal *Refusal, info *AuthInfo, token string, q *requirements) strin
 	case ReasonBadSignature:
 		return signatureHint(token)
 	case ReasonWrongIssuer:
-		return "the token is from another tenant or custom domain: list each domain's issuer in issuer"
+		return issuerHint(info)
 	case ReasonExpired:
 		return "the client must get a new token; if it did, compare the clocks (leeway)"
 	case ReasonNotYetValid:
@@ -74,6 +77,14 @@ func requirementHint(refusal *Refusal, info *AuthInfo, q *requirements) string {
 	return ""
 }
 
+func issuerHint(info *AuthInfo) string {
+	const mend = "it is from another tenant, or from a custom domain of this one whose issuer is not listed in issuer"
+	if info == nil || info.Issuer == "" {
+		return "the token names no issuer that the site accepts: " + mend
+	}
+	return "the site does not accept the issuer " + loggable(info.Issuer) + ": " + mend
+}
+
 func opaqueHint(token string, q *requirements) string {
 	switch {
 	case strings.HasPrefix(token, "eyJ"): // how the base64url of every JSON object begins
@@ -99,10 +110,9 @@ func typeHint(token string) string {
 	}
 	var claims members
 	if payload, ok := decodeSegment(parsed.payload); ok {
-		claims, _ = decodeMembers(payload)
+		claims, _ = decodeMembers(string(payload))
 	}
-	_, hasClient := claims["client_id"]
-	_, hasEvents := claims["events"]
+	hasClient, hasEvents := claims.get("client_id") != "", claims.get("events") != ""
 	switch typ := normalizeType(parsed.typ); {
 	case typ == "logout+jwt" || hasEvents:
 		return "this is a logout token" + sendAnother

@@ -79,7 +79,7 @@ func parseJWK(raw json.RawMessage) (*verificationKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkPurpose(members); err != nil {
+	if err = checkPurpose(members); err != nil {
 		return nil, err
 	}
 	public, kty, crv, err := publicKey(members)
@@ -147,8 +147,8 @@ func checkPurpose(members jwkMembers) error {
 func publicKey(members jwkMembers) (key crypto.PublicKey, kty, crv string, err error) {
 	values := make(map[string]string)
 	for _, name := range []string{"kty", "crv", "x", "y", "n", "e"} {
-		value, err := members.text(name)
-		if err != nil {
+		var value string
+		if value, err = members.text(name); err != nil {
 			return nil, "", "", err
 		}
 		// Go's base64 decoder skips line breaks, in strict mode too.

@@ -48,7 +48,7 @@ func (c tenantConfig) trust() string {
 	slices.Sort(issuers)
 	// JSON keeps the parts apart: no issuer can imitate two.
 	settings, err := json.Marshal([]any{
-		normalizeEndpoint(c.Endpoint), slices.Compact(issuers), c.JWKSURI, c.TrustedCA, c.InsecureHTTP,
+		c.Endpoint, slices.Compact(issuers), c.JWKSURI, sha256.Sum256([]byte(c.TrustedCA)), c.InsecureHTTP,
 	})
 	if err != nil {
 		panic(err) // strings and a boolean always encode

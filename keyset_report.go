@@ -1,6 +1,7 @@
 package logtoauth
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -106,7 +107,7 @@ func (ks *KeySet) reportSuccess(old, s *snapshot, got *fetched, env *environment
 // in this outage. It is a warning while keys still serve, and an error once
 // there is nothing left to decide with.
 func (ks *KeySet) reportFailure(err error, s *snapshot, env *environment) {
-	kind := string(kindOf(err))
+	kind, status := kindOf(err)
 	logAs, message := env.log().Warn, "fetching keys failed; the last good keys serve on"
 	if s == nil {
 		logAs, message = env.log().Error, "fetching keys failed; there are none to verify tokens with"
@@ -118,13 +119,14 @@ func (ks *KeySet) reportFailure(err error, s *snapshot, env *environment) {
 	if p.logged == nil {
 		p.logged, p.since = make(map[string]bool), time.Now()
 	}
-	first := !p.logged[kind+message]
-	p.logged[kind+message] = true
+	change := fmt.Sprint(kind, status, message)
+	first := !p.logged[change]
+	p.logged[change] = true
 	ks.mu.Unlock()
 	if first {
-		logAs(message, zap.String("tenant", ks.cfg.name()), zap.String("reason", kind), zap.String("error", errorText(err)))
+		logAs(message, zap.String("tenant", ks.cfg.name()), zap.String("reason", string(kind)), zap.String("error", errorText(err)))
 	}
-	ks.observe(env, kind, s)
+	ks.observe(env, string(kind), s)
 }
 
 func (ks *KeySet) observe(env *environment, result string, s *snapshot) {
@@ -160,17 +162,11 @@ func keyChanges(old, s *snapshot) (added, removed []string) {
 	return added, removed
 }
 
-// leftOutText lists what was left out, bounded: a set can hold thousands of
-// keys.
+// leftOutText lists what was left out.
 func leftOutText(keys []leftOutKey) string {
-	const most = 8
-	var texts []string
+	texts := make([]string, len(keys))
 	for i, k := range keys {
-		if i == most {
-			texts = append(texts, "…")
-			break
-		}
-		texts = append(texts, k.String())
+		texts[i] = k.String()
 	}
 	return strings.Join(texts, "; ")
 }

@@ -1,8 +1,10 @@
 package logtoauth
 
 import (
+	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -71,6 +73,44 @@ func (b *bench) serves(kid string) bool {
 	return s != nil && s.key(kid) != nil
 }
 
+// fetched makes the key set fetch now and expects that to succeed.
+func (b *bench) fetched(t *testing.T) *snapshot {
+	t.Helper()
+	if err := b.ks.refreshNow(t.Context()); err != nil {
+		t.Fatalf("fetching: %v", err)
+	}
+	return b.ks.current(time.Now())
+}
+
+// logged counts the log entries of this message.
+func (b *bench) logged(message string) int { return b.logs.FilterMessage(message).Len() }
+
+// reason is what the first log entry names as the reason of a failure.
+func (b *bench) reason() failureKind {
+	for _, entry := range b.logs.All() {
+		if reason, ok := entry.ContextMap()["reason"].(string); ok {
+			return failureKind(reason)
+		}
+	}
+	return ""
+}
+
+const (
+	logServing   = "fetching keys failed; the last good keys serve on"
+	logKeyless   = "fetching keys failed; there are none to verify tokens with"
+	logRecovered = "keys can be fetched again"
+	logLeftOut   = "keys of the tenant were left out"
+	logNotStored = "keys cannot be stored; a restart while the tenant is down would have none"
+	logUnusable  = "stored keys cannot be used"
+)
+
+// advance lets the time of the bubble pass, and everything that is due in it
+// happen.
+func advance(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
 func TestKeysAreFetchedWhenStarted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, newTenant(), testConfig(), nil)
@@ -121,3 +161,13 @@ func TestNoGoroutineOutlivesTheKeySet(t *testing.T) {
 		}
 	})
 }
+
+// replaceKID gives the key of a set another ID.
+func replaceKID(document []byte, old, kid string) string {
+	return strings.Replace(string(document), old, kid, 1)
+}
+
+// unreachable is a tenant behind a cut cable.
+var unreachable = roundTripper(func(*http.Request) (*http.Response, error) {
+	return nil, errors.New("network is unreachable")
+})

@@ -129,14 +129,15 @@ func (r *storedResult) accept(cfg tenantConfig, now time.Time) (*snapshot, error
 	switch {
 	case age < 0:
 		return nil, errors.New("they claim to have been fetched in the future")
-	case age > cfg.MaxStale:
+	case age >= cfg.MaxStale:
 		return nil, errors.New("they are older than max_stale")
-	case !cfg.discovers() && stored.JWKSURI != cfg.JWKSURI:
-		return nil, errors.New("they come from another jwks_uri")
 	case cfg.JWKSURI == "":
-		if err := checkJWKSURI(stored.JWKSURI, cfg); err != nil {
-			return nil, fmt.Errorf("their jwks_uri: %w", err)
-		}
+		err = checkJWKSURI(stored.JWKSURI, cfg)
+	case stored.JWKSURI != cfg.JWKSURI:
+		err = errors.New("not the configured one")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("their jwks_uri: %w", err)
 	}
 	document, err := json.Marshal(stored.JWKS)
 	if err != nil {
@@ -232,7 +233,7 @@ func (st *keyStore) beginSave(ks *KeySet, got *fetched, fetchedAt time.Time, env
 // tenant has withdrawn since. Hence the lock.
 func saveNewer(ctx context.Context, storage certmagic.Storage, record storedKeys, cfg tenantConfig) (err error) {
 	path := storagePath(cfg)
-	if err := storage.Lock(ctx, path); err != nil {
+	if err = storage.Lock(ctx, path); err != nil {
 		return fmt.Errorf("locking: %w", err)
 	}
 	defer func() {
@@ -241,15 +242,15 @@ func saveNewer(ctx context.Context, storage certmagic.Storage, record storedKeys
 			err = fmt.Errorf("unlocking: %w", unlockErr)
 		}
 	}()
-	if data, err := storage.Load(ctx, path); err == nil {
-		there, err := decodeStored(data, cfg)
+	// What is not there or cannot be read is no reason not to write.
+	data, _ := storage.Load(ctx, path)
+	if there, invalid := decodeStored(data, cfg); invalid == nil {
 		// A time in the future is never believed, so it protects nothing.
-		if err == nil && there.FetchedAt.After(record.FetchedAt) && !there.FetchedAt.After(time.Now()) {
+		if there.FetchedAt.After(record.FetchedAt) && !there.FetchedAt.After(time.Now()) {
 			return nil
 		}
 	}
-	data, err := json.Marshal(record)
-	if err != nil {
+	if data, err = json.Marshal(record); err != nil {
 		return err
 	}
 	return storage.Store(ctx, path, data)

@@ -44,7 +44,7 @@ func newInstruments() *instruments {
 		}, []string{"outcome", "reason"}),
 		tokenCache: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Subsystem: subsystem, Name: "token_cache_total",
-			Help: "Lookups of a token among those already verified, by result (hit, miss).",
+			Help: "Tokens that were verified before (hit), and tokens whose signature had to be checked (miss).",
 		}, []string{"result"}),
 		fetches: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Subsystem: subsystem, Name: "jwks_fetches_total",

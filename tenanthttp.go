@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"regexp"
 	"time"
 )
@@ -85,14 +86,21 @@ func get(ctx context.Context, client *http.Client, address, etag string) (*answe
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, failure(networkFailure(err), err)
+		// net/http names the URL of the last redirect, which may hold anything.
+		if outer, ok := errors.AsType[*url.Error](err); ok {
+			err = outer.Err
+		}
+		return nil, failure(networkFailure(err), fmt.Errorf("%s: %w", address, err))
 	}
-	defer resp.Body.Close()
+	defer resp.Body.Close() // unread, it closes the connection too
 	switch {
 	case resp.StatusCode == http.StatusNotModified && etag != "":
 		return &answer{notModified: true}, nil
 	case resp.StatusCode != http.StatusOK:
-		return nil, failure(failureStatus, fmt.Errorf("%s answered %s", address, resp.Status))
+		return nil, &fetchError{
+			kind: failureStatus, status: resp.StatusCode,
+			err: fmt.Errorf("%s answered %s", address, resp.Status),
+		}
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxResponseBody+1))
 	if err != nil {
@@ -104,7 +112,7 @@ func get(ctx context.Context, client *http.Client, address, etag string) (*answe
 	return &answer{body: body, etag: usableETag(resp.Header.Get("ETag"))}, nil
 }
 
-var etagSyntax = regexp.MustCompile(`^(W/)?"[!#-~]{0,254}"$`)
+var etagSyntax = regexp.MustCompile(`^(W/)?"[\x21\x23-\x7e]{0,254}"$`)
 
 // usableETag returns an ETag that may be sent back (RFC 9110 section 8.8.3).
 // net/http accepts others in an answer but refuses to send them, which would

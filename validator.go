@@ -66,7 +66,7 @@ func parseJWS(token string) (*jws, *Refusal) {
 	if !ok {
 		return nil, refuseMalformed("header encoding")
 	}
-	m, ok := decodeMembers(decodedHeader)
+	m, ok := decodeMembers(string(decodedHeader))
 	if !ok {
 		return nil, refuseMalformed("header")
 	}
@@ -78,7 +78,7 @@ func parseJWS(token string) (*jws, *Refusal) {
 	// not understood (RFC 7515 section 4.1.11); `b64` is only valid with it
 	// (RFC 7797 section 6).
 	for _, name := range []string{"crit", "b64"} {
-		if _, ok := m[name]; ok {
+		if m.get(name) != "" {
 			return nil, refuseMalformed(name)
 		}
 	}
@@ -136,6 +136,15 @@ func checkKeyID(keyID string) *Refusal {
 		return refuseToken(ReasonUnknownKey, "The token does not name its key", "kid")
 	}
 	return nil
+}
+
+// check judges a token that was verified before by the rules of this site,
+// which may differ from those of the site that saw it first.
+func (rules *tokenRules) check(info *AuthInfo, now time.Time) *Refusal {
+	if refusal := rules.checkHeader(info.typ, info.algorithm, info.keyID); refusal != nil {
+		return refusal
+	}
+	return rules.checkClaims(info, now)
 }
 
 // normalizeType makes `typ` values comparable: media types have no case, and
@@ -219,18 +228,12 @@ func (rules *tokenRules) checkAge(info *AuthInfo, unix int64) *Refusal {
 	return nil
 }
 
-// verifySignature checks the token with a key of the tenant. The key's type
-// and curve decide which algorithms it may verify, never the token alone (RFC
-// 8725 sections 2.1 and 3.1).
-func (t *jws) verifySignature(key *verificationKey) *Refusal {
+// verifiedBy tells whether the signature is that of the key, which must allow
+// the token's algorithm: a key's type and curve decide what it may verify,
+// never the token alone (RFC 8725 sections 2.1 and 3.1).
+func (t *jws) verifiedBy(key *verificationKey) bool {
 	method, known := signingMethods[t.algorithm]
-	if !known || !key.allows(t.algorithm) {
-		return refuseToken(ReasonDisallowedAlgorithm, "The token's signature algorithm is not its key's", "alg")
-	}
-	if err := method.Verify(t.signingInput, t.signature, key.public); err != nil {
-		return refuseToken(ReasonBadSignature, "The token's signature is invalid", "")
-	}
-	return nil
+	return known && key.allows(t.algorithm) && method.Verify(t.signingInput, t.signature, key.public) == nil
 }
 
 // validator turns a token string into AuthInfo or a refusal.
@@ -243,6 +246,10 @@ type validator struct {
 // request waits for keys. With a refusal it also returns the claims as far as
 // they were read, for the operator's log.
 func (v *validator) validate(ctx context.Context, token string, now time.Time) (*AuthInfo, *Refusal) {
+	if info := v.cached(token, now); info != nil {
+		metrics.cacheHit.Inc()
+		return info, v.rules.check(info, now)
+	}
 	parsed, info, refusal := v.screen(token, now)
 	if refusal != nil {
 		return info, refusal
@@ -262,14 +269,40 @@ func (v *validator) validate(ctx context.Context, token string, now time.Time) (
 	if key == nil {
 		return info, refuseToken(ReasonUnknownKey, "The token's signing key is unknown", "kid")
 	}
-	started := time.Now()
-	refusal = parsed.verifySignature(key)
-	metrics.signatures.Observe(time.Since(started).Seconds())
-	if refusal != nil {
-		return info, refusal
+	if !key.allows(parsed.algorithm) {
+		return info, refuseToken(ReasonDisallowedAlgorithm, "The token's signature algorithm is not its key's", "alg")
 	}
-	info.key = key
-	return info, nil
+	metrics.cacheMiss.Inc()
+	verified := v.keys.tokens.verifyOnce(token, key, func() *AuthInfo {
+		started := time.Now()
+		held := parsed.verifiedBy(key)
+		metrics.signatures.Observe(time.Since(started).Seconds())
+		if !held {
+			return nil
+		}
+		info.key = key
+		return info
+	})
+	if verified == nil {
+		return info, refuseToken(ReasonBadSignature, "The token's signature is invalid", "")
+	}
+	return verified, nil
+}
+
+// cached returns what the token said when it was verified before, if the key
+// that did so is still trusted.
+func (v *validator) cached(token string, now time.Time) *AuthInfo {
+	if len(token) > maxTokenSize {
+		return nil // not worth hashing
+	}
+	info := v.keys.tokens.lookup(token)
+	if info == nil {
+		return nil
+	}
+	if snapshot := v.keys.current(now); snapshot == nil || !snapshot.has(info.key) {
+		return nil
+	}
+	return info
 }
 
 // screen makes all checks that need no key, so that no signature is computed

@@ -1,0 +1,577 @@
+package logtoauth
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
+)
+
+// someInfo is what a verified token might say, with the key that verified it.
+func someInfo(key *verificationKey) *AuthInfo {
+	const payload = `{"sub":"user-1","scope":"read:products","aud":["https://api.example.com"]}`
+	return &AuthInfo{key: key, payload: payload, expiresAt: time.Now().Unix() + 3600, claims: new(atomic.Pointer[map[string]any])}
+}
+
+// remember puts a token into the cache the way requests do.
+func remember(c *tokenCache, token string, info *AuthInfo) {
+	c.verifyOnce(token, info.key, func() *AuthInfo { return info })
+}
+
+// checkInvariants fails if the cache's own books do not agree or a bound is
+// broken.
+func checkInvariants(tb testing.TB, c *tokenCache) {
+	tb.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	count, bytes, handFound := 0, 0, c.hand == nil
+	var older *cachedToken
+	for cached := c.oldest; cached != nil; older, cached = cached, cached.newer {
+		if cached.older != older {
+			tb.Fatal("the list differs backwards")
+		}
+		if c.load(cached.token) != cached {
+			tb.Error("a listed token cannot be looked up")
+		}
+		handFound = handFound || c.hand == cached
+		count++
+		bytes += cached.bytes
+	}
+	mapped := 0
+	c.tokens.Range(func(any, any) bool { mapped++; return true })
+	switch {
+	case c.newest != older || !handFound:
+		tb.Error("an end of the list or the hand points at a forgotten token")
+	case count != c.count || count != mapped || bytes != c.bytes:
+		tb.Errorf("%d tokens listed, %d mapped, %d counted; %d octets, %d counted", count, mapped, c.count, bytes, c.bytes)
+	case count > max(0, c.maxTokens) || bytes > c.maxBytes:
+		tb.Errorf("%d tokens of %d octets break a bound", count, bytes)
+	}
+}
+
+func TestTokenCacheIsBounded(t *testing.T) {
+	key := new(verificationKey)
+	one := cacheCost("token-0000", someInfo(key))
+	for name, test := range map[string]struct {
+		maxTokens, maxBytes int
+		want                int
+	}{
+		"by count":             {10, maxCacheBytes, 10},
+		"by octets":            {10, 4*one + one/2, 4},
+		"to one":               {1, maxCacheBytes, 1},
+		"to none":              {0, maxCacheBytes, 0},
+		"smaller than a token": {10, one - 1, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newTokenCache(test.maxTokens)
+			c.maxBytes = test.maxBytes
+			for i := range 1000 {
+				remember(c, fmt.Sprintf("token-%04d", i), someInfo(key))
+				checkInvariants(t, c)
+			}
+			if c.count != test.want {
+				t.Errorf("%d tokens are kept, not %d", c.count, test.want)
+			}
+			if test.want > 0 && c.lookup("token-0999") == nil {
+				t.Error("the newest token is not kept")
+			}
+		})
+	}
+}
+
+func TestTokenCacheComparesTheWholeToken(t *testing.T) {
+	c := newTokenCache(10)
+	info := someInfo(new(verificationKey))
+	remember(c, "header.payload.signature", info)
+	if c.lookup("header.payload.signature") != info {
+		t.Error("the token is not found")
+	}
+	for _, other := range []string{"header.payload.signaturE", "header.payload.signatur", "header.payload.signaturex", "", "HEADER.payload.signature"} {
+		if c.lookup(other) != nil {
+			t.Errorf("%q is taken for another token", other)
+		}
+	}
+}
+
+func TestTokensShownOncePushOutNoneInUse(t *testing.T) {
+	c := newTokenCache(100)
+	key := new(verificationKey)
+	popular := make([]string, 50)
+	for i := range popular {
+		popular[i] = "popular-" + strconv.Itoa(i)
+		remember(c, popular[i], someInfo(key))
+	}
+	for i := range 2000 {
+		for _, token := range popular[:1+i%len(popular)] {
+			c.lookup(token)
+		}
+		remember(c, "once-"+strconv.Itoa(i), someInfo(key))
+	}
+	for _, token := range popular {
+		if c.lookup(token) == nil {
+			t.Errorf("%s was forgotten", token)
+		}
+	}
+	checkInvariants(t, c)
+}
+
+func TestTokenCacheForgetsThoughAllAreInUse(t *testing.T) {
+	c := newTokenCache(3)
+	key := new(verificationKey)
+	for i := range 100 {
+		for earlier := range i {
+			c.lookup(strconv.Itoa(earlier))
+		}
+		remember(c, strconv.Itoa(i), someInfo(key))
+		checkInvariants(t, c)
+	}
+}
+
+func TestSweepForgetsExpiredTokensAndThoseOfWithdrawnKeys(t *testing.T) {
+	kept, withdrawn := &verificationKey{kid: "kept"}, &verificationKey{kid: "withdrawn"}
+	replaced := &verificationKey{kid: "replaced"}
+	now := time.Now()
+	set := &snapshot{keys: map[string]*verificationKey{"kept": kept, "replaced": {kid: "replaced"}}}
+	expiring := func(key *verificationKey, in time.Duration) *AuthInfo {
+		info := someInfo(key)
+		info.expiresAt = now.Add(in).Unix()
+		return info
+	}
+	fill := func() *tokenCache {
+		c := newTokenCache(10)
+		remember(c, "good", expiring(kept, time.Second))
+		remember(c, "expired", expiring(kept, 0))
+		remember(c, "withdrawn", expiring(withdrawn, time.Hour))
+		remember(c, "replaced", expiring(replaced, time.Hour))
+		return c
+	}
+	for name, test := range map[string]struct {
+		set  *snapshot
+		left []string
+	}{
+		"with keys":                {set, []string{"good"}},
+		"while there are none yet": {nil, []string{"good", "withdrawn", "replaced"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := fill()
+			c.sweep(test.set, now)
+			checkInvariants(t, c)
+			if c.count != len(test.left) {
+				t.Errorf("%d tokens are left, not %q", c.count, test.left)
+			}
+			for _, token := range test.left {
+				if c.lookup(token) == nil {
+					t.Errorf("%s was forgotten", token)
+				}
+			}
+		})
+	}
+}
+
+func TestConcurrentFirstSightsVerifyOnce(t *testing.T) {
+	for name, holds := range map[string]bool{"genuine": true, "forged": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newTokenCache(10)
+				key, rotated := new(verificationKey), new(verificationKey)
+				var checks atomic.Int32
+				finish := make(chan struct{})
+				show := func(token string, key *verificationKey) {
+					want := someInfo(key)
+					got := c.verifyOnce(token, key, func() *AuthInfo {
+						checks.Add(1)
+						<-finish
+						if !holds {
+							return nil
+						}
+						return want
+					})
+					if (got != nil) != holds || got != nil && got.key != key {
+						t.Errorf("%s is admitted as %v", token, got)
+					}
+				}
+				for range 50 {
+					go show("one", key)
+					go show("other", key)
+					go show("one", rotated)
+				}
+				synctest.Wait()
+				if got := checks.Load(); got != 3 {
+					t.Errorf("%d checks for two tokens, one of them with two keys", got)
+				}
+				close(finish)
+				synctest.Wait()
+				if holds {
+					show("other", key)
+					if got := checks.Load(); got != 3 {
+						t.Error("a token that is kept was checked again")
+					}
+				}
+				checkInvariants(t, c)
+				if len(c.verifying) != 0 {
+					t.Error("checks are noted that have ended")
+				}
+			})
+		})
+	}
+}
+
+func TestACheckThatPanicsAdmitsNobodyAndHoldsNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTokenCache(10)
+		key := new(verificationKey)
+		fail := make(chan struct{})
+		go func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("the panic was swallowed")
+				}
+			}()
+			c.verifyOnce("token", key, func() *AuthInfo { <-fail; panic("fault") })
+		}()
+		synctest.Wait()
+		admitted := someInfo(key)
+		go func() { admitted = c.verifyOnce("token", key, func() *AuthInfo { return someInfo(key) }) }()
+		synctest.Wait()
+		close(fail)
+		synctest.Wait()
+		if admitted != nil || c.lookup("token") != nil {
+			t.Error("a token was admitted whose check did not end")
+		}
+	})
+}
+
+func TestTokenCacheUnderConcurrentUse(t *testing.T) {
+	c := newTokenCache(20)
+	keys := []*verificationKey{{kid: "a"}, {kid: "b"}}
+	sets := []*snapshot{{keys: map[string]*verificationKey{"a": keys[0]}}, {keys: map[string]*verificationKey{"b": keys[1]}}}
+	var workers sync.WaitGroup
+	for worker := range uint64(4) {
+		workers.Go(func() {
+			random := rand.New(rand.NewPCG(worker, 1))
+			for range 2000 {
+				token := strconv.Itoa(random.IntN(40))
+				key := keys[random.IntN(2)]
+				switch random.IntN(20) {
+				case 0:
+					c.sweep(sets[random.IntN(2)], time.Now())
+				case 1, 2, 3, 4, 5:
+					c.verifyOnce(token, key, func() *AuthInfo { return nil })
+				case 6, 7, 8, 9, 10, 11:
+					remember(c, token, someInfo(key))
+				default:
+					c.lookup(token)
+				}
+			}
+		})
+	}
+	workers.Wait()
+	checkInvariants(t, c)
+}
+
+// cachedTenant is a tenant whose keys a key set holds without any network.
+type cachedTenant struct {
+	*devtenant.Tenant
+	keys *KeySet
+}
+
+func newCachedTenant(tb testing.TB, algorithm string, cacheSize int) *cachedTenant {
+	tb.Helper()
+	const issuer = "https://tenant.example/oidc"
+	keys, err := newKeySet(tenantConfig{
+		Issuers: []string{issuer}, JWKSURI: "https://tenant.example/oidc/jwks", CacheSize: cacheSize,
+		RefreshInterval: time.Minute, FetchTimeout: time.Second, MaxStale: time.Hour,
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	// A key set that has ended fetches nothing and still answers.
+	if err := keys.Destruct(); err != nil {
+		tb.Fatal(err)
+	}
+	tenant := &cachedTenant{devtenant.New(devtenant.Options{Issuer: issuer, Algorithm: algorithm}), keys}
+	tenant.publish(tb)
+	return tenant
+}
+
+// publish lets the key set know the keys that the tenant has now.
+func (tenant *cachedTenant) publish(tb testing.TB) {
+	tb.Helper()
+	set, err := parseJWKS(tenant.JWKS())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tenant.keys.publish(set.keys, "https://tenant.example/oidc/jwks", originTenant, time.Now())
+}
+
+// validator is that of a site with default rules.
+func (tenant *cachedTenant) validator() *validator {
+	return &validator{keys: tenant.keys, rules: tokenRules{
+		algorithms: defaultAlgorithms, types: []string{defaultTokenType}, issuers: []string{tenant.Issuer()}, leeway: 10,
+	}}
+}
+
+func (tenant *cachedTenant) token(scope string) string {
+	return tenant.Token(devtenant.TokenRequest{Resource: "https://api.example.com", Scope: scope})
+}
+
+// admitted validates a token that must be admitted.
+func admitted(tb testing.TB, v *validator, token string) *AuthInfo {
+	tb.Helper()
+	info, refusal := v.validate(context.Background(), token, time.Now())
+	if refusal != nil {
+		tb.Fatalf("refused as %s (%s)", refusal.Reason, refusal.Detail)
+	}
+	return info
+}
+
+func TestCachedTokenIsJudgedAnewByEverySite(t *testing.T) {
+	tenant := newCachedTenant(t, "ES256", 100)
+	token := tenant.token("read:products")
+	first := admitted(t, tenant.validator(), token)
+	for name, test := range map[string]struct {
+		change func(*tokenRules)
+		later  time.Duration
+		want   Reason
+	}{
+		"the same rules":           {},
+		"within leeway":            {later: time.Hour + 5*time.Second},
+		"after exp":                {later: time.Hour + 11*time.Second, want: ReasonExpired},
+		"before iat":               {later: -12 * time.Second, want: ReasonNotYetValid},
+		"another issuer":           {change: func(r *tokenRules) { r.issuers = []string{"https://other.example/oidc"} }, want: ReasonWrongIssuer},
+		"other algorithms":         {change: func(r *tokenRules) { r.algorithms = []string{"ES384"} }, want: ReasonDisallowedAlgorithm},
+		"another type":             {change: func(r *tokenRules) { r.types = []string{"jwt"} }, want: ReasonUnsupportedType},
+		"any type":                 {change: func(r *tokenRules) { r.types = nil }},
+		"max_age":                  {change: func(r *tokenRules) { r.maxAge = 60 }, later: 72 * time.Second, want: ReasonTooOld},
+		"max_age not yet exceeded": {change: func(r *tokenRules) { r.maxAge = 60 }, later: 60 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := tenant.validator()
+			if test.change != nil {
+				test.change(&v.rules)
+			}
+			info, refusal := v.validate(t.Context(), token, time.Now().Add(test.later))
+			var got Reason
+			if refusal != nil {
+				got = refusal.Reason
+			}
+			if got != test.want {
+				t.Errorf("refused as %q, not %q", got, test.want)
+			}
+			if info != first {
+				t.Error("the token was verified once more")
+			}
+		})
+	}
+}
+
+func TestCachedTokenOfAWithdrawnKeyIsRefused(t *testing.T) {
+	tenant := newCachedTenant(t, "ES256", 100)
+	token := tenant.token("")
+	v := tenant.validator()
+	admitted(t, v, token)
+	tenant.Rotate("")
+	tenant.publish(t)
+	admitted(t, v, token) // the previous key is still published
+	tenant.Rotate("")
+	tenant.publish(t)
+	if _, refusal := v.validate(t.Context(), token, time.Now()); refusal == nil || refusal.Reason != ReasonUnknownKey {
+		t.Errorf("refused as %v, not %s", refusal, ReasonUnknownKey)
+	}
+}
+
+func TestCachedTokenIsRefusedWhenItsKIDNamesAnotherKey(t *testing.T) {
+	tenant, other := newCachedTenant(t, "ES256", 100), newCachedTenant(t, "ES256", 100)
+	token := tenant.token("")
+	v := tenant.validator()
+	admitted(t, v, token)
+	kid := tenant.SigningKID()
+	impostor := *other.keys.held.Load().key(other.SigningKID())
+	impostor.kid = kid
+	tenant.keys.publish(map[string]*verificationKey{kid: &impostor}, "", originTenant, time.Now())
+	if _, refusal := v.validate(t.Context(), token, time.Now()); refusal == nil || refusal.Reason != ReasonBadSignature {
+		t.Errorf("refused as %v, not %s", refusal, ReasonBadSignature)
+	}
+}
+
+func TestCachedTokenOutlivesARefreshThatChangesNothing(t *testing.T) {
+	tenant := newCachedTenant(t, "ES256", 100)
+	token := tenant.token("")
+	v := tenant.validator()
+	first := admitted(t, v, token)
+	tenant.publish(t)
+	if admitted(t, v, token) != first {
+		t.Error("the token was verified once more")
+	}
+}
+
+func TestCachedTokenIsRefusedWhenTheKeysAreStale(t *testing.T) {
+	tenant := newCachedTenant(t, "ES256", 100)
+	token := tenant.token("")
+	v := tenant.validator()
+	admitted(t, v, token)
+	tenant.keys.markFailing()
+	admitted(t, v, token)
+	stale := *tenant.keys.held.Load()
+	stale.fetchedAt = stale.fetchedAt.Add(-2 * time.Hour) // max_stale is one
+	tenant.keys.held.Store(&stale)
+	if _, refusal := v.validate(t.Context(), token, time.Now()); refusal == nil || refusal.Reason != ReasonKeysUnavailable {
+		t.Errorf("refused as %v, not %s", refusal, ReasonKeysUnavailable)
+	}
+}
+
+func TestForgedTokensAreNotKept(t *testing.T) {
+	tenant := newCachedTenant(t, "ES256", 3)
+	v := tenant.validator()
+	genuine := []string{tenant.token("a"), tenant.token("b"), tenant.token("c")}
+	infos := make([]*AuthInfo, 0, len(genuine))
+	for _, token := range genuine {
+		infos = append(infos, admitted(t, v, token))
+	}
+	// Signed under the tenant's kid by somebody else's key.
+	thief := devtenant.New(devtenant.Options{Issuer: tenant.Issuer(), Algorithm: "ES256"})
+	for i := range 20 {
+		forged := thief.Sign(map[string]any{"kid": tenant.SigningKID()}, thief.Claims(devtenant.TokenRequest{Resource: "https://api.example.com", Subject: strconv.Itoa(i)}))
+		info, refusal := v.validate(t.Context(), forged, time.Now())
+		if refusal == nil || refusal.Reason != ReasonBadSignature {
+			t.Fatalf("refused as %v, not %s", refusal, ReasonBadSignature)
+		}
+		if info == nil || info.key != nil {
+			t.Fatal("the claims of a forged token are missing, or count as verified")
+		}
+	}
+	for i, token := range genuine {
+		if admitted(t, v, token) != infos[i] {
+			t.Errorf("token %d was verified once more", i)
+		}
+	}
+	checkInvariants(t, tenant.keys.tokens)
+}
+
+func TestCacheSizeZeroKeepsNoToken(t *testing.T) {
+	tenant := newCachedTenant(t, "ES256", 0)
+	v := tenant.validator()
+	token := tenant.token("")
+	if admitted(t, v, token) == admitted(t, v, token) {
+		t.Error("the token was not verified anew")
+	}
+	checkInvariants(t, tenant.keys.tokens)
+}
+
+func TestTokenCacheOutlivesAReload(t *testing.T) {
+	tenant := newCachedTenant(t, "ES256", 100)
+	reload := func() (*App, *KeySet) {
+		app := new(App)
+		keys, err := app.keySet(tenant.keys.cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return app, keys
+	}
+	before, keys := reload()
+	keys.publish(tenant.keys.held.Load().keys, "", originTenant, time.Now())
+	token := tenant.token("")
+	site := tenant.validator()
+	site.keys = keys
+	first := admitted(t, site, token)
+	after, keys := reload()
+	if err := before.Cleanup(); err != nil {
+		t.Fatal(err)
+	}
+	site = tenant.validator()
+	site.keys = keys
+	if admitted(t, site, token) != first {
+		t.Error("the token was verified once more after the reload")
+	}
+	if err := after.Cleanup(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestCachedTokenIsValidatedWithoutAllocation(t *testing.T) {
+	tenant := newCachedTenant(t, "ES256", 100)
+	v := tenant.validator()
+	token := tenant.token("read:products write:products")
+	admitted(t, v, token)
+	ctx, now := t.Context(), time.Now()
+	if got := testing.AllocsPerRun(100, func() { _, _ = v.validate(ctx, token, now) }); got != 0 {
+		t.Errorf("%v allocations", got)
+	}
+}
+
+func TestCacheCostIsNotBelowTheHeap(t *testing.T) {
+	repeat := func(element string, n int) string {
+		return "[" + strings.TrimSuffix(strings.Repeat(element+",", n), ",") + "]"
+	}
+	members := func(n int) string {
+		var object strings.Builder
+		for i := range n {
+			fmt.Fprintf(&object, `,"%d":0`, i)
+		}
+		return "{" + strings.TrimPrefix(object.String(), ",") + "}"
+	}
+	for name, custom := range map[string]string{
+		"Logto's own claims": `null`,
+		"roles":              `{"roles":["admin","editor"],"plan":"pro"}`,
+		"long text":          `"` + strings.Repeat("a", 9000) + `"`,
+		"nested objects":     strings.Repeat(`{"":`, 1500) + "1" + strings.Repeat("}", 1500),
+		"nested arrays":      strings.Repeat("[", 4000) + strings.Repeat("]", 4000),
+		"empty objects":      repeat(`{}`, 3000),
+		"small objects":      repeat(`{"":0}`, 1200),
+		"objects of nine":    repeat(members(9), 180),
+		"an object of 15":    members(15),
+		"an object of 900":   members(900),
+		"an object of 1100":  members(1100),
+		"numbers":            repeat(`0`, 4500),
+		"long numbers":       repeat(`1234567`, 1000),
+		"texts":              repeat(`"ab"`, 1800),
+		"arrays of one":      repeat(`[0]`, 2500),
+		"arrays of five":     repeat(`[0,0,0,0,0]`, 800),
+		"many scopes":        `null,"scope":"` + strings.Repeat("a ", 4500) + `"`,
+		"many audiences":     `null,"aud":` + repeat(`"ab"`, 1800),
+	} {
+		t.Run(name, func(t *testing.T) {
+			payload := []byte(`{"jti":"wV7xYbZq1s0aQe9mKc3pTgHnLr5uJd8f2oXiB6yN4kA","sub":"7tqk2gv0w9d1","iat":1795189979,"exp":1999999999,` +
+				`"scope":"read:products write:products","client_id":"0n6gz1m8r4cjkx3tqwvye","iss":"https://tenant.example/oidc",` +
+				`"aud":"https://api.example.com","custom":` + custom + `}`)
+			rest := "." + base64.RawURLEncoding.EncodeToString(payload) + "." + strings.Repeat("s", 128)
+			const tokens = 40
+			// A token may be a small part of what a client sent.
+			padding := strings.Repeat("x", 1<<16)
+			c := newTokenCache(tokens)
+			c.maxBytes = 1 << 40
+			before := heapInUse()
+			for i := range tokens {
+				info, refusal := decodeClaims(payload)
+				if refusal != nil {
+					t.Fatal(refusal.Detail)
+				}
+				sent := fmt.Sprintf("%s%0150d%s", padding, i, rest)
+				remember(c, sent[len(padding):], info)
+				info.allClaims()
+			}
+			if taken := heapInUse() - before; c.bytes < taken {
+				t.Errorf("%d octets each are estimated, %d are taken", c.bytes/tokens, taken/tokens)
+			}
+			checkInvariants(t, c)
+		})
+	}
+}
+
+func heapInUse() int {
+	runtime.GC()
+	runtime.GC() // the first only queues what finalizers and pools still hold
+	var memory runtime.MemStats
+	runtime.ReadMemStats(&memory)
+	return int(memory.HeapAlloc)
+}
