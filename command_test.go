@@ -206,7 +206,7 @@ func TestExplainNamesEachPitfall(t *testing.T) {
 		{"of an organization, without resource", e.tenant.Token(devtenant.TokenRequest{OrganizationID: "org-1"}), 1, []string{"aud is an organization"}},
 		{"no scopes", issue(func(r *devtenant.TokenRequest) { r.Scope = "" }), 1, []string{"no scopes at all", "403 insufficient_scope"}},
 		{"a scope is missing", issue(func(r *devtenant.TokenRequest) { r.Scope = "read:products" }), 1, []string{"lacks the scopes write:orders"}},
-		{"of another tenant", issue(func(r *devtenant.TokenRequest) { r.Issuer = "https://other.example.com/oidc" }), 1, []string{"401 wrong_issuer", "another tenant or custom domain"}},
+		{"of another tenant", issue(func(r *devtenant.TokenRequest) { r.Issuer = "https://other.example.com/oidc" }), 1, []string{"401 wrong_issuer", "does not accept the issuer https://other.example.com/oidc"}},
 		{"key rotated out", rotated.Token(devtenant.TokenRequest{Resource: api, Scope: "read:products"}), 1, []string{"401 unknown_key", "rotated out"}},
 		{"changed", valid[:len(valid)-10] + "AAAAAAAAAA", 1, []string{"401 bad_signature", "was changed"}},
 		{"two problems at once", issue(func(r *devtenant.TokenRequest) { r.ExpiresIn = -time.Hour; r.Resource += "/" }), 1, []string{"401 expired", "only by a trailing slash"}},

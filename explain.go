@@ -119,8 +119,9 @@ func (h *Handler) examine(r *http.Request, token string, unknown []string) (*exa
 func (q *Require) examine(r *http.Request, before *examination, unknown []string) *explanation {
 	told := &explanation{Directive: requireDirective}
 	if before == nil {
-		told.conclude(q.decide(new(requestState), wantedOrganizations{}), nil)
-		told.Hint = "no logto_auth comes before this line, so that nobody is signed in here"
+		refusal := q.decide(new(requestState), r)
+		told.conclude(refusal, nil)
+		told.Hint = hint(refusal, nil, "", &q.requirements)
 		return told
 	}
 	asked := q.after(&before.handler.requirements)
@@ -135,7 +136,7 @@ func (q *Require) examine(r *http.Request, before *examination, unknown []string
 		told.Outcome = verdictNotReached
 		return told
 	}
-	refusal := q.decide(before.admitted, wanted)
+	refusal := q.judge(before.admitted, wanted)
 	told.conclude(refusal, unknown)
 	if refusal != nil {
 		told.Hint = e.hint(refusal, &asked)
@@ -246,8 +247,15 @@ func (e *examination) checkSignature(ctx context.Context, parsed *jws) {
 			refuseToken(ReasonUnknownKey, "", "kid"), q)
 		return
 	}
-	e.add("key", strings.TrimSpace(key.kty+" "+key.crv), "", nil, q)
-	e.add("signature", "", "", parsed.verifySignature(key), q)
+	refusal := parsed.checkKey(key)
+	e.add("key", strings.TrimSpace(key.kty+" "+key.crv), strings.Join(key.algorithms, " "), refusal, q)
+	if refusal != nil {
+		return
+	}
+	if !parsed.verifiedBy(key) {
+		refusal = refuseBadSignature()
+	}
+	e.add("signature", "", "", refusal, q)
 }
 
 // checkRequirements goes through what the site asks for.

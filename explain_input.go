@@ -195,7 +195,7 @@ func readableSegment(segment string) json.RawMessage {
 	if !ok {
 		return nil
 	}
-	if _, ok := decodeMembers(decoded); !ok {
+	if _, ok := decodeMembers(string(decoded)); !ok {
 		return nil
 	}
 	var indented bytes.Buffer

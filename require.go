@@ -82,7 +82,7 @@ func (q *Require) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if state.preflight {
 		return next.ServeHTTP(w, r)
 	}
-	refusal := q.decide(state, q.organizations.resolve(r))
+	refusal := q.decide(state, r)
 	if refusal == nil {
 		q.organizations.keepHeaders(r)
 		return next.ServeHTTP(w, r)
@@ -104,7 +104,7 @@ func (q *Require) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 }
 
 // decide judges what the preceding logto_auth left.
-func (q *Require) decide(state *requestState, wanted wantedOrganizations) *Refusal {
+func (q *Require) decide(state *requestState, r *http.Request) *Refusal {
 	if state.info == nil {
 		// Nobody was admitted: there was no logto_auth, or it let an
 		// anonymous request pass.
@@ -117,6 +117,11 @@ func (q *Require) decide(state *requestState, wanted wantedOrganizations) *Refus
 		}
 		return refusal
 	}
+	return q.judge(state, q.organizations.resolve(r))
+}
+
+// judge judges an admitted token.
+func (q *Require) judge(state *requestState, wanted wantedOrganizations) *Refusal {
 	base := &state.handler.requirements
 	asked := q.after(base)
 	_, refusal := asked.checkOrganization(state.info, wanted)
