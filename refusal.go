@@ -146,6 +146,10 @@ func refuseMalformed(detail string) *Refusal {
 	return refuseToken(ReasonMalformedToken, "The token is not a well-formed JWT access token", detail)
 }
 
+func refuseBadSignature() *Refusal {
+	return refuseToken(ReasonBadSignature, "The token's signature is invalid", "")
+}
+
 func refuseMissingClaim(name string) *Refusal {
 	return refuseToken(ReasonMissingClaim, "The token lacks the claim "+name, name)
 }
