@@ -7,6 +7,10 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
+// challengeHeader is WWW-Authenticate as net/http keeps it, so that it need
+// not be made canonical for each refusal.
+const challengeHeader = "Www-Authenticate"
+
 // responder answers refused requests the way a site wants it.
 type responder struct {
 	handleErrors bool
@@ -27,7 +31,7 @@ func (p *responder) refuse(w http.ResponseWriter, r *http.Request, refusal *Refu
 	header := w.Header()
 	header.Set("Cache-Control", "no-store")
 	if challenge := refusal.challenge(p.realm, p.metadataURL, p.scopes); challenge != "" {
-		header.Set("WWW-Authenticate", challenge)
+		header.Set(challengeHeader, challenge)
 	}
 	if refusal.RetryAfter > 0 {
 		header.Set("Retry-After", strconv.Itoa(refusal.RetryAfter))
