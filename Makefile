@@ -4,7 +4,7 @@ GOFUMPT := mvdan.cc/gofumpt@v0.12.0
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 BENCHSTAT := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 
-.PHONY: build test lint fmt fuzz bench demo ci
+.PHONY: build test lint fmt fuzz e2e bench demo ci
 
 build: ## A Caddy with this module, as bin/caddy
 	go build -o bin/ ./cmd/caddy
@@ -20,6 +20,9 @@ fmt: ## gofumpt and the order of imports
 
 fuzz: ## Every fuzz target; FUZZTIME=1m for longer
 	.ci/run fuzz
+
+e2e: ## Against real software of others; needs node and npm
+	.ci/run e2e
 
 bench: ## Benchmarks, compared with bench.old.txt where that exists
 	go test -run='^$$' -bench=. -benchmem -count=6 ./... >bench.txt && go run $(BENCHSTAT) $(wildcard bench.old.txt) bench.txt
