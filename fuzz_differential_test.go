@@ -344,10 +344,8 @@ func goodClaimsWith(members string, replaced ...string) string {
 // so that it gets past the signature and searches the reading of both.
 func FuzzDifferentialSigned(f *testing.F) {
 	d := newDifferential(f)
-	for i := range d.tenants {
-		for _, seed := range signedSeeds {
-			f.Add(uint8(i), seed.header, seed.payload) //nolint:gosec // five of them
-		}
+	for i, seed := range signedSeeds { // few: a short run must get past them
+		f.Add(uint8(i), seed.header, seed.payload) //nolint:gosec // few of them
 	}
 	f.Fuzz(func(t *testing.T, key uint8, header, payload string) {
 		tenant := d.tenants[int(key)%len(d.tenants)]
@@ -365,13 +363,9 @@ func FuzzDifferentialSpelling(f *testing.F) {
 	for _, tenant := range d.tenants {
 		tokens = append(tokens, tenant.Token(devtenant.TokenRequest{Subject: "user-1", ClientID: "app-1", Resource: testAPI}))
 	}
-	for i := range tokens {
-		for _, text := range []string{"", "=", "\n", "\r", "A", ".", "+", "/", "-", " ", "\x00", "é"} {
-			for _, at := range []uint16{0, 60, 300, 400, 65535} {
-				f.Add(uint8(i), at, uint8(0), text) //nolint:gosec // five of them
-				f.Add(uint8(i), at, uint8(1), text) //nolint:gosec // five of them
-			}
-		}
+	for i, text := range []string{"", "=", "\n", "\r", "A", ".", "+", "/", "-", " ", "\x00", "é"} {
+		f.Add(uint8(i), uint16(60), uint8(0), text)    //nolint:gosec // few of them
+		f.Add(uint8(i), uint16(65535), uint8(1), text) //nolint:gosec // few of them
 	}
 	f.Fuzz(func(t *testing.T, key uint8, at uint16, cut uint8, text string) {
 		i := int(key) % len(tokens)
