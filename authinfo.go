@@ -64,7 +64,7 @@ type AuthInfo struct {
 
 	// payload is the decoded claims set, from which all other claims are read
 	// when somebody asks for one.
-	payload []byte
+	payload string
 	claims  *atomic.Pointer[map[string]any]
 }
 
@@ -103,7 +103,7 @@ func (a *AuthInfo) allClaims() map[string]any {
 	if claims := a.claims.Load(); claims != nil {
 		return *claims
 	}
-	decoder := json.NewDecoder(bytes.NewReader(a.payload))
+	decoder := json.NewDecoder(strings.NewReader(a.payload))
 	decoder.UseNumber() // an ID of twenty digits must not become 1e19
 	var claims map[string]any
 	if err := decoder.Decode(&claims); err != nil {

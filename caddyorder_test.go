@@ -14,8 +14,8 @@ import (
 )
 
 // What these tests show is Caddy's doing: the order in which it runs the
-// directives of a site, and the path that a matcher sees. docs/path-matching.md
-// tells of it; a Caddy that changed it would make that page wrong.
+// directives of a site, and the path that a matcher sees. README.md warns of it;
+// a Caddy that changed it would make that wrong.
 
 // orderTry is one request without a token, or with one, and its outcome.
 type orderTry struct {
@@ -400,22 +400,31 @@ func TestARedirectAnswersBeforeLogtoAuth(t *testing.T) {
 }
 
 // The header directive runs before logto_auth, which knows the placeholders;
-// with > it waits until the answer's header is written.
-func TestTheHeaderDirectiveRunsBeforeLogtoAuth(t *testing.T) {
+// with > it waits until the answer's header is written. Where no logto_auth ran
+// nobody knows them.
+func TestPlaceholdersExistOnlyAfterLogtoAuth(t *testing.T) {
 	tenant := devtenanttest.NewServer(t, devtenant.Options{})
 	server := caddytest.Start(t, fmt.Sprintf(`
 		:80 {
 			header Early {http.auth.user.id}
 			header >Late {http.auth.user.id}
 			request_header Upstream {http.auth.user.id}
-			logto_auth {
+			@private not path /public
+			logto_auth @private {
 				endpoint %s
 				audience %s
 			}
 			respond "{header.Upstream}"
 		}`, tenant.URL, api))
-	got := server.Get("/", caddytest.Bearer(tenant.Token(devtenant.TokenRequest{Subject: "alice", Resource: api})))
-	if early, late := got.Header.Get("Early"), got.Header.Get("Late"); early != "{http.auth.user.id}" || late != "alice" || got.Body != "alice" {
-		t.Errorf("header: %q, header >: %q, request_header: %q", early, late, got.Body)
+	token := caddytest.Bearer(tenant.Token(devtenant.TokenRequest{Subject: "alice", Resource: api}))
+	const unknown = "{http.auth.user.id}"
+	for path, want := range map[string]struct{ early, late, upstream string }{
+		"/":       {unknown, "alice", "alice"},
+		"/public": {unknown, unknown, unknown},
+	} {
+		got := server.Get(path, token)
+		if early, late := got.Header.Get("Early"), got.Header.Get("Late"); early != want.early || late != want.late || got.Body != want.upstream {
+			t.Errorf("%s: header: %q, header >: %q, request_header: %q; want %q", path, early, late, got.Body, want)
+		}
 	}
 }

@@ -19,17 +19,18 @@ const (
 
 // normalizeEndpoint brings an endpoint to the form that the tenant builds its
 // issuer from: no trailing `/` or `/oidc`, scheme and host in lower case, no
-// default port.
+// default port. What checkTenantURL refuses stays as it is.
 func normalizeEndpoint(raw string) string {
-	if u, err := url.Parse(raw); err == nil && u.Host != "" {
-		u.Host = strings.ToLower(u.Host)
-		if port := u.Port(); port != "" && port == defaultPort(u.Scheme) {
-			u.Host = strings.TrimSuffix(u.Host, ":"+port)
-		}
-		raw = u.String()
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" || u.User != nil || strings.ContainsAny(raw, "?#") {
+		return raw
 	}
-	raw = strings.TrimRight(raw, "/")
-	return strings.TrimRight(strings.TrimSuffix(raw, issuerPath), "/")
+	host := strings.ToLower(u.Host)
+	if port := u.Port(); port != "" && port == defaultPort(u.Scheme) {
+		host = strings.TrimSuffix(host, ":"+port)
+	}
+	path := strings.TrimSuffix(strings.TrimRight(u.EscapedPath(), "/"), issuerPath)
+	return u.Scheme + "://" + host + strings.TrimRight(path, "/")
 }
 
 func defaultPort(scheme string) string {

@@ -3,6 +3,7 @@ package logtoauth_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,8 +16,6 @@ import (
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant/devtenanttest"
 )
-
-const api = "https://api.example.com"
 
 // exampleCaddyfile returns the text of Caddyfile.example.
 func exampleCaddyfile(t *testing.T) string {
@@ -155,11 +154,11 @@ func TestExampleStartsWhileTheTenantIsDown(t *testing.T) {
 	tenant.Close()
 	t.Setenv("LOGTO_ENDPOINT", tenant.URL)
 	server := caddytest.Start(t, exampleCaddyfile(t))
-	if got := server.Get("/api/protected"); got.StatusCode != 401 {
+	if got := server.Get("/api/protected"); got.StatusCode != http.StatusUnauthorized {
 		t.Errorf("without a token: %d", got.StatusCode)
 	}
 	got := server.Get("/api/protected", caddytest.Bearer(token))
-	if got.StatusCode != 503 || got.Header.Get("Retry-After") == "" {
+	if got.StatusCode != http.StatusServiceUnavailable || got.Header.Get("Retry-After") == "" {
 		t.Errorf("with a token that nobody can verify: %d %v", got.StatusCode, got.Header)
 	}
 }

@@ -1,6 +1,8 @@
 package logtoauth
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -11,6 +13,9 @@ import (
 func hint(refusal *Refusal, info *AuthInfo, token string, q *requirements) string {
 	switch refusal.Reason {
 	case ReasonMissingToken:
+		if refusal.Detail == detailNoAuth {
+			return "no logto_auth ran before this logto_require: keep both in one block and, in a route, write logto_auth first"
+		}
 		return "the request holds no token where one may stand (token_from)"
 	case ReasonUnsupportedScheme:
 		return `send the token as "Authorization: Bearer …"`
@@ -23,15 +28,15 @@ func hint(refusal *Refusal, info *AuthInfo, token string, q *requirements) strin
 	case ReasonMalformedToken:
 		return malformedHint(refusal.Detail)
 	case ReasonUnsupportedType:
-		return "this is an ID token, a logout token or another JWT that is no access token (typ must be at+jwt): send the access token"
+		return typeHint(token)
 	case ReasonDisallowedAlgorithm:
 		return "the token's algorithm is not in algorithms, or not that of the tenant's key"
 	case ReasonUnknownKey:
 		return "the tenant does not publish a key of this kid: the token is from another tenant, or its key was rotated out"
 	case ReasonBadSignature:
-		return "the token was changed, or signed by another key under the same kid"
+		return signatureHint(token)
 	case ReasonWrongIssuer:
-		return "the token is from another tenant or custom domain: list each domain's issuer in issuer"
+		return issuerHint(info)
 	case ReasonExpired:
 		return "the client must get a new token; if it did, compare the clocks (leeway)"
 	case ReasonNotYetValid:
@@ -67,13 +72,23 @@ func requirementHint(refusal *Refusal, info *AuthInfo, q *requirements) string {
 		}
 		return "the token is for another organization: request it with that organization's organization_id"
 	case ReasonInsufficientScope:
-		return "the token lacks scopes: ask for them when requesting it, and grant the role that holds them"
+		return scopeHint(info, q)
 	}
 	return ""
 }
 
+func issuerHint(info *AuthInfo) string {
+	const mend = "it is from another tenant, or from a custom domain of this one whose issuer is not listed in issuer"
+	if info == nil || info.Issuer == "" {
+		return "the token names no issuer that the site accepts: " + mend
+	}
+	return "the site does not accept the issuer " + loggable(info.Issuer) + ": " + mend
+}
+
 func opaqueHint(token string, q *requirements) string {
 	switch {
+	case strings.HasPrefix(token, "eyJ"): // how the base64url of every JSON object begins
+		return "this is the beginning of a JWT: the rest was cut off on the way"
 	case strings.HasPrefix(token, "pat_"):
 		return "this is a personal access token: exchange it for an access token first"
 	case strings.HasPrefix(token, "sub_"):
@@ -86,6 +101,67 @@ func opaqueHint(token string, q *requirements) string {
 	return "opaque token: the client must ask for a resource"
 }
 
+// typeHint tells apart what the tenant signs with the same keys.
+func typeHint(token string) string {
+	const sendAnother = ": send the access token (typ must be at+jwt)"
+	parsed, refusal := parseJWS(token)
+	if refusal != nil {
+		return "this is an ID token, a logout token or another JWT that is no access token" + sendAnother
+	}
+	var claims members
+	if payload, ok := decodeSegment(parsed.payload); ok {
+		claims, _ = decodeMembers(string(payload))
+	}
+	hasClient, hasEvents := claims.get("client_id") != "", claims.get("events") != ""
+	switch typ := normalizeType(parsed.typ); {
+	case typ == "logout+jwt" || hasEvents:
+		return "this is a logout token" + sendAnother
+	case typ == "" && !hasClient:
+		return "this is an ID token" + sendAnother
+	case typ == "":
+		return "the token does not say what it is" + sendAnother
+	}
+	return "typ " + loggable(parsed.typ) + " is no access token of Logto, which writes at+jwt"
+}
+
+// signatureHint tells a token that lost its end from a forged one.
+func signatureHint(token string) string {
+	const changed = "the token was changed, or signed by another key under the same kid"
+	parsed, refusal := parseJWS(token)
+	if refusal != nil {
+		return changed
+	}
+	sizes := map[string]int{"ES256": 64, "ES384": 96, "ES512": 132, "EdDSA": 64}
+	size, known := sizes[parsed.algorithm]
+	if !known {
+		size = minRSABits / 8
+	}
+	if got := len(parsed.signature); got < size {
+		return fmt.Sprintf("the token was cut off: its signature has %d bytes of %d", got, size)
+	}
+	return changed
+}
+
+func scopeHint(info *AuthInfo, q *requirements) string {
+	const mend = ": ask for them when requesting it, and grant the role that holds them"
+	if info == nil || q == nil {
+		return "the token lacks scopes" + mend
+	}
+	if len(info.Scopes) == 0 {
+		return "the token has no scopes at all" + mend
+	}
+	var missing []string
+	for _, scope := range q.scopes {
+		if !slices.Contains(info.Scopes, scope) {
+			missing = append(missing, scope)
+		}
+	}
+	if len(missing) == 0 {
+		return "the token has none of the scopes " + strings.Join(q.anyScopes, ", ") + mend
+	}
+	return "the token lacks the scopes " + strings.Join(missing, ", ") + mend
+}
+
 func malformedHint(detail string) string {
 	switch detail {
 	case detailEncrypted:
@@ -95,7 +171,7 @@ func malformedHint(detail string) string {
 	case "crit", "b64":
 		return "the token's header asks for an extension (" + detail + ") that this module does not know"
 	}
-	return "the token is damaged or not in canonical form: " + detail
+	return "the token is damaged, cut off or not in canonical form: " + detail
 }
 
 func missingClaimHint(claim string) string {

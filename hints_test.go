@@ -89,3 +89,19 @@ func TestLoggableCutsAndCleans(t *testing.T) {
 		}
 	}
 }
+
+// Telling a client with a good token to send one would lead the operator away
+// from the Caddyfile, which is where the mistake is.
+func TestHintNamesAMissingLogtoAuth(t *testing.T) {
+	refusal := new(Require).decide(new(requestState), nil)
+	if got := hint(refusal, nil, "", new(requirements)); !strings.Contains(got, "no logto_auth ran") {
+		t.Errorf("the hint is %q", got)
+	}
+}
+
+func TestHintNamesTheTokensIssuer(t *testing.T) {
+	refusal := refuseToken(ReasonWrongIssuer, "", "iss")
+	if got := hint(refusal, &AuthInfo{Issuer: "https://other\n.example/oidc"}, "", new(requirements)); !strings.Contains(got, "https://other.example/oidc") {
+		t.Errorf("the hint is %q", got)
+	}
+}

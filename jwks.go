@@ -6,14 +6,18 @@ import (
 	"fmt"
 )
 
-// maxReason bounds what a log line says of one key; the reason may quote it.
-const maxReason = 128
+// maxReason and maxLeftOut bound what is kept, for the log, of keys that were
+// left out: a set can hold hundreds of thousands of them.
+const (
+	maxReason  = 128
+	maxLeftOut = 8
+)
 
 // jwks is what a JWK Set (RFC 7517 section 5) holds for us.
 type jwks struct {
 	keys    map[string]*verificationKey
 	raw     []json.RawMessage // the JWKs of the keys, as they stood
-	leftOut []leftOutKey
+	leftOut []leftOutKey      // the first of them
 }
 
 // leftOutKey is a JWK that may not verify tokens.
@@ -50,7 +54,9 @@ func parseJWKS(document []byte) (*jwks, error) {
 			err = errors.New("an earlier key has the same kid")
 		}
 		if err != nil {
-			set.leftOut = append(set.leftOut, leftOutKey{position: i, kid: rawKID(raw), reason: cut(err.Error(), maxReason)})
+			if len(set.leftOut) < maxLeftOut {
+				set.leftOut = append(set.leftOut, leftOutKey{position: i, kid: rawKID(raw), reason: cut(err.Error(), maxReason)})
+			}
 			continue
 		}
 		set.keys[key.kid] = key

@@ -66,10 +66,13 @@ func (ks *KeySet) status() tenantStatus {
 	}
 	status.JWKSURI, status.Source, status.FetchedAt = s.jwksURI, s.source, s.fetchedAt
 	for _, kid := range slices.Sorted(maps.Keys(s.keys)) {
-		k := s.keys[kid]
-		status.Keys = append(status.Keys, keyStatus{KID: k.kid, KTY: k.kty, CRV: k.crv, Algorithms: slices.Clone(k.algorithms)})
+		status.Keys = append(status.Keys, s.keys[kid].status())
 	}
 	return status
+}
+
+func (k *verificationKey) status() keyStatus {
+	return keyStatus{KID: k.kid, KTY: k.kty, CRV: k.crv, Algorithms: slices.Clone(k.algorithms)}
 }
 
 // reportSuccess logs what is new: that keys are there again, that they have
@@ -159,17 +162,11 @@ func keyChanges(old, s *snapshot) (added, removed []string) {
 	return added, removed
 }
 
-// leftOutText lists what was left out, bounded: a set can hold thousands of
-// keys.
+// leftOutText lists what was left out.
 func leftOutText(keys []leftOutKey) string {
-	const most = 8
-	var texts []string
+	texts := make([]string, len(keys))
 	for i, k := range keys {
-		if i == most {
-			texts = append(texts, "…")
-			break
-		}
-		texts = append(texts, k.String())
+		texts[i] = k.String()
 	}
 	return strings.Join(texts, "; ")
 }

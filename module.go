@@ -310,26 +310,10 @@ func (h *Handler) provisionValidator(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	tenant := tenantConfig{
-		Endpoint:        h.Endpoint,
-		Issuers:         h.Issuers,
-		JWKSURI:         h.JWKSURI,
-		JWKSFile:        h.JWKSFile,
-		InsecureHTTP:    h.InsecureHTTP,
-		RefreshInterval: time.Duration(h.RefreshInterval),
-		RefreshCooldown: time.Duration(h.RefreshCooldown),
-		MaxStale:        time.Duration(*h.MaxStale),
-		FetchTimeout:    time.Duration(h.FetchTimeout),
-		CacheSize:       *h.CacheSize,
+	tenant, err := h.tenantConfig()
+	if err != nil {
+		return err
 	}
-	if h.TrustedCAFile != "" {
-		pem, err := os.ReadFile(h.TrustedCAFile)
-		if err != nil {
-			return fmt.Errorf("trusted_ca_file: %w", err)
-		}
-		tenant.TrustedCA = string(pem)
-	}
-	tenant.Endpoint = normalizeEndpoint(tenant.Endpoint)
 	keys, err := app.(*App).keySet(tenant)
 	if err != nil {
 		return err
@@ -346,6 +330,32 @@ func (h *Handler) provisionValidator(ctx caddy.Context) error {
 		},
 	}
 	return nil
+}
+
+// tenantConfig takes from the settings what tells key sets apart. Defaults
+// are applied and placeholders expanded.
+func (h *Handler) tenantConfig() (tenantConfig, error) {
+	tenant := tenantConfig{
+		Endpoint:        h.Endpoint,
+		Issuers:         h.Issuers,
+		JWKSURI:         h.JWKSURI,
+		JWKSFile:        h.JWKSFile,
+		InsecureHTTP:    h.InsecureHTTP,
+		RefreshInterval: time.Duration(h.RefreshInterval),
+		RefreshCooldown: time.Duration(h.RefreshCooldown),
+		MaxStale:        time.Duration(*h.MaxStale),
+		FetchTimeout:    time.Duration(h.FetchTimeout),
+		CacheSize:       *h.CacheSize,
+	}
+	if h.TrustedCAFile != "" {
+		pem, err := os.ReadFile(h.TrustedCAFile)
+		if err != nil {
+			return tenantConfig{}, fmt.Errorf("trusted_ca_file: %w", err)
+		}
+		tenant.TrustedCA = string(pem)
+	}
+	tenant.Endpoint = normalizeEndpoint(tenant.Endpoint)
+	return tenant, nil
 }
 
 // ClaimRequirement asks that a claim has one of some values.

@@ -66,21 +66,22 @@ func (w *privateWriter) writeImplicitHeader() {
 }
 
 // makePrivate takes out of Cache-Control what lets a shared cache store the
-// answer and adds `private` (RFC 9111 section 5.2.2). A `private` that names
-// fields speaks of these only, so it makes way.
+// answer and adds `private` (RFC 9111 section 5.2.2), in front, where no string
+// that was left open can swallow it. A `private` that names fields speaks of
+// these only, so it makes way.
 func makePrivate(header http.Header) {
-	var kept []string
+	directives := []string{"private"}
 	for _, value := range header["Cache-Control"] {
 		for _, directive := range splitDirectives(value) {
 			name, _, _ := strings.Cut(directive, "=")
 			switch strings.ToLower(textproto.TrimString(name)) {
 			case "", "public", "s-maxage", "private":
 			default:
-				kept = append(kept, directive)
+				directives = append(directives, directive)
 			}
 		}
 	}
-	header["Cache-Control"] = []string{strings.Join(append(kept, "private"), ", ")}
+	header["Cache-Control"] = []string{strings.Join(directives, ", ")}
 }
 
 // splitDirectives splits at the commas that stand outside of quoted strings.

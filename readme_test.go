@@ -14,7 +14,7 @@ import (
 )
 
 // fence matches a fenced code block: its indentation, language and text.
-var fence = regexp.MustCompile("(?ms)^( *)```(\\w+)\n(.*?)^ *```$")
+var fence = regexp.MustCompile("(?ms)^( *)```(\\w+)\n(.*?\n) *```$")
 
 // readmeBlocks returns the code blocks of README.md in a language.
 func readmeBlocks(t *testing.T, language string) []string {

@@ -9,6 +9,10 @@ import (
 	"go.uber.org/zap"
 )
 
+// detailNoAuth marks the refusal of a request that no logto_auth has seen,
+// which only the configuration can mend.
+const detailNoAuth = "no logto_auth"
+
 // Require is a middleware that asks more of a request that a preceding
 // [Handler] has admitted: scopes, an organization, claims. It refuses with
 // 401 where no handler admitted the request with a token, so it fails closed.
@@ -107,7 +111,11 @@ func (q *Require) decide(state *requestState, r *http.Request) *Refusal {
 		if state.anonymous != nil {
 			return state.anonymous
 		}
-		return refuseMissingToken()
+		refusal := refuseMissingToken()
+		if state.handler == nil {
+			refusal.Detail = detailNoAuth
+		}
+		return refusal
 	}
 	base := &state.handler.requirements
 	asked := q.requirements

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"regexp"
 	"time"
 )
@@ -85,7 +86,11 @@ func get(ctx context.Context, client *http.Client, address, etag string) (*answe
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, failure(networkFailure(err), err)
+		// net/http names the URL of the last redirect, which may hold anything.
+		if outer, ok := errors.AsType[*url.Error](err); ok {
+			err = outer.Err
+		}
+		return nil, failure(networkFailure(err), fmt.Errorf("%s: %w", address, err))
 	}
 	defer resp.Body.Close() // unread, it closes the connection too
 	switch {

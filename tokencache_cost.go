@@ -1,6 +1,6 @@
 package logtoauth
 
-import "bytes"
+import "strings"
 
 // What a cached token takes beside its own octets: its places in the map, the
 // list and AuthInfo, and the parts of its claims, each of which may become a
@@ -20,8 +20,8 @@ const (
 // included: they are charged before they exist, since nobody asks again later.
 // Punctuation inside texts counts too, which errs on the safe side.
 func cacheCost(token string, info *AuthInfo) int {
-	count := func(octet byte) int { return bytes.Count(info.payload, []byte{octet}) }
+	count := func(octet string) int { return strings.Count(info.payload, octet) }
 	text := len(token) + 2*len(info.payload)
 	text += text / 8 // the allocator's size classes
-	return costEntry + text + costObject*count('{') + costArray*count('[') + costElement*count(',') + costScope*count(' ')
+	return costEntry + text + costObject*count("{") + costArray*count("[") + costElement*count(",") + costScope*count(" ")
 }

@@ -19,7 +19,7 @@ import (
 
 // someInfo is what a verified token might say, with the key that verified it.
 func someInfo(key *verificationKey) *AuthInfo {
-	payload := []byte(`{"sub":"user-1","scope":"read:products","aud":["https://api.example.com"]}`)
+	const payload = `{"sub":"user-1","scope":"read:products","aud":["https://api.example.com"]}`
 	return &AuthInfo{key: key, payload: payload, expiresAt: time.Now().Unix() + 3600, claims: new(atomic.Pointer[map[string]any])}
 }
 

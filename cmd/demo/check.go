@@ -65,21 +65,25 @@ func send(ctx context.Context, client *http.Client, s *stack, host string, c che
 // report prints what was expected and what came, and returns an error if they
 // differ anywhere.
 func report(out io.Writer, results []result) error {
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	var text strings.Builder
 	different := 0
 	section := ""
 	for _, r := range results {
 		if r.section != section {
 			section = r.section
-			fmt.Fprintf(table, "%s\n", section)
+			fmt.Fprintf(&text, "%s\n", section)
 		}
 		verdict := "ok"
 		if r.got != r.want {
 			verdict = "DIFFERS"
 			different++
 		}
-		fmt.Fprintf(table, "  %s\t%s\texpected\t%v\n", verdict, r.name, r.want)
-		fmt.Fprintf(table, "\t\tgot\t%v\n", r.got)
+		fmt.Fprintf(&text, "  %s\t%s\texpected\t%v\n", verdict, r.name, r.want)
+		fmt.Fprintf(&text, "\t\tgot\t%v\n", r.got)
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	if _, err := io.WriteString(table, text.String()); err != nil {
+		return err
 	}
 	if err := table.Flush(); err != nil {
 		return err

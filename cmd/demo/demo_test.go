@@ -15,13 +15,16 @@ import (
 
 const exampleCaddyfile = "../../Caddyfile.example"
 
-// keepEnvironment restores after the test what adapt sets.
-func keepEnvironment(t *testing.T) {
+// keepEnvironment restores after the test what adapt sets, and returns the
+// directory for temporary files that the demo will use.
+func keepEnvironment(t *testing.T) string {
 	t.Helper()
 	t.Setenv("LOGTO_ENDPOINT", "")
+	temporary := t.TempDir()
 	for _, name := range []string{"TMPDIR", "TMP"} { // Unix, Windows
-		t.Setenv(name, t.TempDir())
+		t.Setenv(name, temporary)
 	}
+	return temporary
 }
 
 func TestCheckGetsTheAnswersThatTheGuideTells(t *testing.T) {
@@ -41,7 +44,7 @@ func TestCheckFailsWhenAnAnswerDiffers(t *testing.T) {
 	}
 	open := strings.Replace(string(text), "audience https://api.example.com", "audience https://api.example.com\n\t\torganization ignore", 1)
 	config := filepath.Join(t.TempDir(), "Caddyfile")
-	if err := os.WriteFile(config, []byte(open), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte(open), 0o600); err != nil { //nolint:gosec // the path is the test's own
 		t.Fatal(err)
 	}
 	var out strings.Builder
@@ -80,8 +83,8 @@ func TestGuideHoldsAWorkingLineForEachCheck(t *testing.T) {
 // runWithCurl sends the printed lines by hand, as a reader does.
 func runWithCurl(t *testing.T, lines []string) error {
 	t.Helper()
-	curl, err := exec.LookPath("curl")
-	if err != nil {
+	curl, _ := exec.LookPath("curl") // empty if there is none
+	if curl == "" {
 		t.Log("curl is not installed: its lines are counted only")
 		return nil
 	}
@@ -97,7 +100,7 @@ func runWithCurl(t *testing.T, lines []string) error {
 			words[j] = strings.Trim(words[j], `"`)
 		}
 		words = append(words[1:], "-sS", "-w", "\n%{http_code}")
-		output, err := exec.CommandContext(t.Context(), curl, words...).CombinedOutput()
+		output, err := exec.CommandContext(t.Context(), curl, words...).CombinedOutput() //nolint:gosec // the lines are the demo's own
 		if err != nil {
 			return errors.New(line + ": " + string(output))
 		}
@@ -113,7 +116,7 @@ func runWithCurl(t *testing.T, lines []string) error {
 }
 
 func TestServeEndsCleanlyWhenInterrupted(t *testing.T) {
-	keepEnvironment(t)
+	temporary := keepEnvironment(t)
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
 	reader, writer := io.Pipe()
@@ -140,7 +143,7 @@ func TestServeEndsCleanlyWhenInterrupted(t *testing.T) {
 			t.Errorf("%s still listens", address)
 		}
 	}
-	if left, err := os.ReadDir(os.TempDir()); err != nil || len(left) > 0 {
+	if left, err := os.ReadDir(temporary); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
@@ -153,7 +156,7 @@ func TestAMistakenConfigEndsTheDemo(t *testing.T) {
 		"provisioning": {":8080 {\n\tlogto_auth {\n\t\tendpoint {env.NO_SUCH_VARIABLE_HERE}\n\t\taudience x\n\t}\n}\n", "endpoint"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			keepEnvironment(t)
+			temporary := keepEnvironment(t)
 			config := filepath.Join(t.TempDir(), "Caddyfile")
 			if err := os.WriteFile(config, []byte(test.text), 0o600); err != nil {
 				t.Fatal(err)
@@ -162,7 +165,7 @@ func TestAMistakenConfigEndsTheDemo(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want an error that names %q", err, test.want)
 			}
-			if left, err := os.ReadDir(os.TempDir()); err != nil || len(left) > 0 {
+			if left, err := os.ReadDir(temporary); err != nil || len(left) > 0 {
 				t.Errorf("left behind: %v, %v", left, err)
 			}
 		})

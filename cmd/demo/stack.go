@@ -25,7 +25,7 @@ const shutdownTimeout = 5 * time.Second
 // A client of the tenant, for those who want tokens of their own.
 const (
 	demoClient = "demo"
-	demoSecret = "demo-secret" //nolint:gosec // for a tenant that ends with this process
+	demoSecret = "demo-secret"
 )
 
 // stack is what the demo runs.
@@ -83,7 +83,8 @@ func startTenant(ctx context.Context) (*devtenant.Tenant, func() error, error) {
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	stop := func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+		// The context ends when the demo is interrupted, which is just now.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 		defer cancel()
 		if err := server.Shutdown(ctx); err != nil {
 			return fmt.Errorf("stopping the tenant: %w", err)

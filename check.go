@@ -1,0 +1,142 @@
+package logtoauth
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// tenantReport is what a check of a tenant found.
+type tenantReport struct {
+	OK       bool        `json:"ok"`
+	Endpoint string      `json:"endpoint,omitempty"`
+	Accepted []string    `json:"accepted_issuers"`
+	Issuer   string      `json:"discovered_issuer,omitempty"`
+	JWKSURI  string      `json:"jwks_uri,omitempty"`
+	Requests []exchange  `json:"requests"`
+	Keys     []keyStatus `json:"keys"`
+	LeftOut  []string    `json:"left_out,omitempty"`
+	Clock    *int64      `json:"clock_difference_seconds,omitempty"` // how far the tenant's is ahead
+	Warnings []string    `json:"warnings,omitempty"`
+	Problem  string      `json:"problem,omitempty"`
+	Advice   string      `json:"advice,omitempty"`
+}
+
+// exchange is one request to the tenant and how it was answered.
+type exchange struct {
+	URL          string `json:"url"`
+	Status       string `json:"status,omitempty"`
+	Error        string `json:"error,omitempty"`
+	Milliseconds int64  `json:"duration_ms"`
+	ContentType  string `json:"content_type,omitempty"`
+	CacheControl string `json:"cache_control,omitempty"`
+	ETag         string `json:"etag,omitempty"`
+
+	clock *int64 // seconds that the server's is ahead
+	body  *bytes.Buffer
+}
+
+// inspectTenant fetches a tenant's keys once, in the way a key set does, and
+// reports what it saw on the way.
+func inspectTenant(ctx context.Context, cfg tenantConfig) (*tenantReport, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	source, err := newTenantSource(cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer source.close()
+	transport := &notingTransport{RoundTripper: source.client.Transport}
+	source.client.Transport = transport
+	ctx, cancel := context.WithTimeout(ctx, cfg.FetchTimeout)
+	defer cancel()
+	got, err := source.fetch(ctx, true)
+
+	report := &tenantReport{
+		OK: err == nil, Endpoint: cfg.Endpoint, Accepted: cfg.acceptedIssuers(),
+		JWKSURI: source.jwksURI, Requests: transport.exchanges, Keys: []keyStatus{},
+	}
+	report.readExchanges(cfg)
+	if err != nil {
+		report.Problem, report.Advice = errorText(err), fetchAdvice(err)
+		return report, nil
+	}
+	for _, kid := range slices.Sorted(maps.Keys(got.keys)) {
+		report.Keys = append(report.Keys, got.keys[kid].status())
+	}
+	for _, key := range got.leftOut {
+		report.LeftOut = append(report.LeftOut, key.String())
+	}
+	return report, nil
+}
+
+// readExchanges takes from the answers what the fetch itself had no use for.
+func (report *tenantReport) readExchanges(cfg tenantConfig) {
+	for _, e := range report.Requests {
+		if e.clock != nil {
+			report.Clock = e.clock
+		}
+		if e.URL != cfg.Endpoint+discoveryPath || e.body == nil {
+			continue
+		}
+		var document struct {
+			Issuer string `json:"issuer"`
+		}
+		if json.Unmarshal(e.body.Bytes(), &document) == nil {
+			report.Issuer = loggable(document.Issuer)
+		}
+	}
+	leeway := int64(time.Duration(defaultLeeway) / time.Second)
+	if report.Clock != nil && (*report.Clock > leeway || *report.Clock < -leeway) {
+		report.Warnings = append(report.Warnings, fmt.Sprintf(
+			"the clocks differ by more than the leeway of %s: fresh tokens will be refused as not_yet_valid or expired; set the clock by NTP",
+			time.Duration(defaultLeeway)))
+	}
+	if cfg.InsecureHTTP {
+		report.Warnings = append(report.Warnings, "insecure_http: who can change answers on the way can mint identities")
+	}
+}
+
+// notingTransport notes each request and its answer.
+type notingTransport struct {
+	http.RoundTripper
+	exchanges []exchange
+}
+
+// RoundTrip implements http.RoundTripper. A client that follows redirects
+// calls it once per request, one after the other.
+func (t *notingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	started := time.Now()
+	resp, err := t.RoundTripper.RoundTrip(r)
+	took := time.Since(started)
+	e := exchange{URL: r.URL.Redacted(), Milliseconds: took.Milliseconds()}
+	if err != nil {
+		e.Error = errorText(err)
+		t.exchanges = append(t.exchanges, e)
+		return nil, err
+	}
+	e.Status = loggable(resp.Status)
+	e.ContentType = loggable(resp.Header.Get("Content-Type"))
+	e.CacheControl = loggable(resp.Header.Get("Cache-Control"))
+	e.ETag = loggable(resp.Header.Get("ETag"))
+	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		// The header is cut to seconds: on average the server's clock is half
+		// a second further. It was read somewhere in the middle.
+		ahead := int64(date.Add(time.Second/2).Sub(started.Add(took/2)).Round(time.Second) / time.Second)
+		e.clock = &ahead
+	}
+	e.body = new(bytes.Buffer)
+	resp.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.TeeReader(resp.Body, e.body), resp.Body}
+	t.exchanges = append(t.exchanges, e)
+	return resp, nil
+}

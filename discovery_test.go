@@ -1,0 +1,112 @@
+package logtoauth
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestEndpointIsNormalized(t *testing.T) {
+	for raw, want := range map[string]string{
+		"https://tenant.logto.app":            "https://tenant.logto.app",
+		"https://tenant.logto.app/":           "https://tenant.logto.app",
+		"https://tenant.logto.app/oidc":       "https://tenant.logto.app",
+		"https://tenant.logto.app/oidc/":      "https://tenant.logto.app",
+		"https://tenant.logto.app//":          "https://tenant.logto.app",
+		"HTTPS://Tenant.Logto.App/oidc":       "https://tenant.logto.app",
+		"https://tenant.logto.app:443":        "https://tenant.logto.app",
+		"https://tenant.logto.app:3001/":      "https://tenant.logto.app:3001",
+		"http://localhost:80/oidc":            "http://localhost",
+		"http://[::1]:80":                     "http://[::1]",
+		"http://[::1]:3001/oidc":              "http://[::1]:3001",
+		"https://example.com/auth/oidc/":      "https://example.com/auth",
+		"https://example.com/Auth":            "https://example.com/Auth",
+		"https://example.com/notoidc":         "https://example.com/notoidc",
+		"https://oidc":                        "https://oidc",
+		"":                                    "",
+		"https://user:secret@example.com/":    "https://user:secret@example.com/",
+		"https://example.com/oidc?a":          "https://example.com/oidc?a",
+		"https://example.com/a%2Fb/oidc":      "https://example.com/a%2Fb",
+		"https://tenant.logto.app:443/a/oidc": "https://tenant.logto.app/a",
+	} {
+		got := normalizeEndpoint(raw)
+		if got != want {
+			t.Errorf("normalizeEndpoint(%q) = %q, not %q", raw, got, want)
+		}
+		if again := normalizeEndpoint(got); again != got {
+			t.Errorf("%q becomes %q the second time", got, again)
+		}
+	}
+}
+
+func TestWhereKeysMayBeFetchedFrom(t *testing.T) {
+	public := tenantConfig{Endpoint: "https://tenant.example", Issuers: []string{"https://login.example.com/oidc", "https://tenant.example/oidc"}}
+	internal := tenantConfig{Endpoint: "http://logto:3001", Issuers: []string{"https://login.example.com/oidc"}, InsecureHTTP: true}
+	for _, tt := range []struct {
+		name string
+		cfg  tenantConfig
+		uri  string
+		ok   bool
+	}{
+		{"the endpoint's host", public, "https://tenant.example/oidc/jwks", true},
+		{"the endpoint's host, any path", public, "https://tenant.example/keys", true},
+		{"in capitals", public, "https://TENANT.example/oidc/jwks", true},
+		{"with its port written out", public, "https://tenant.example:443/oidc/jwks", true},
+		{"a custom domain", public, "https://login.example.com/oidc/jwks", true},
+		{"another host", public, "https://evil.example/oidc/jwks", false},
+		{"a subdomain", public, "https://evil.tenant.example/oidc/jwks", false},
+		{"a parent domain", public, "https://example/oidc/jwks", false},
+		{"a longer name", public, "https://tenant.example.evil.example/oidc/jwks", false},
+		{"a trailing dot", public, "https://tenant.example./oidc/jwks", false},
+		{"another port", public, "https://tenant.example:8443/oidc/jwks", false},
+		{"plain http", public, "http://tenant.example/oidc/jwks", false},
+		{"plain http on the port of https", public, "http://tenant.example:443/oidc/jwks", false},
+		{"userinfo", public, "https://tenant.example@evil.example/oidc/jwks", false},
+		{"the right host with userinfo", public, "https://user@tenant.example/oidc/jwks", false},
+		{"a query", public, "https://tenant.example/oidc/jwks?tenant=evil", false},
+		{"a fragment", public, "https://tenant.example/oidc/jwks#", false},
+		{"a backslash", public, `https://tenant.example\@evil.example/`, false},
+		{"a file", public, "file:///etc/passwd", false},
+		{"no host", public, "https:///oidc/jwks", false},
+		{"a path", public, "/oidc/jwks", false},
+		{"empty", public, "", false},
+		{"the internal endpoint's origin", internal, "http://logto:3001/oidc/jwks", true},
+		{"the internal endpoint over https", internal, "https://logto:3001/oidc/jwks", true},
+		{"the public issuer", internal, "https://login.example.com/oidc/jwks", true},
+		{"the public issuer over plain http", internal, "http://login.example.com/oidc/jwks", false},
+		{"another port of the internal host", internal, "http://logto:3002/oidc/jwks", false},
+		{"another internal host", internal, "http://metadata/oidc/jwks", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if err := checkJWKSURI(tt.uri, tt.cfg); (err == nil) != tt.ok {
+				t.Errorf("%s: %v", tt.uri, err)
+			}
+		})
+	}
+}
+
+func TestCapturedDiscoveryDocument(t *testing.T) {
+	document, err := os.ReadFile(filepath.Join("testdata", "logto", "discovery-0-initial-ec.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	uri, err := parseDiscovery(document, tenantConfig{Endpoint: "http://localhost:3001"})
+	if err != nil || uri != "http://localhost:3001/oidc/jwks" {
+		t.Errorf("%q, %v", uri, err)
+	}
+	if uri, err := parseDiscovery(document, tenantConfig{Endpoint: "http://127.0.0.1:3001"}); err == nil {
+		t.Errorf("the document of another tenant was believed: %q", uri)
+	}
+}
+
+func TestNamesOfDiscoveryMembersAreComparedWithTheirCase(t *testing.T) {
+	cfg := tenantConfig{Endpoint: "https://tenant.example"}
+	for _, document := range []string{
+		`{"Issuer":"https://tenant.example/oidc","jwks_uri":"https://tenant.example/oidc/jwks"}`,
+		`{"issuer":"https://tenant.example/oidc","JWKS_URI":"https://tenant.example/oidc/jwks"}`,
+	} {
+		if uri, err := parseDiscovery([]byte(document), cfg); err == nil {
+			t.Errorf("%s gave %q", document, uri)
+		}
+	}
+}

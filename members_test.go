@@ -1,0 +1,67 @@
+package logtoauth
+
+import (
+	"encoding/json"
+	"testing"
+	"unicode/utf8"
+)
+
+// FuzzMembersAreThoseOfEncodingJSON holds the members against the same text
+// decoded by encoding/json.
+func FuzzMembersAreThoseOfEncodingJSON(f *testing.F) {
+	for _, text := range []string{
+		``, ` `, `{}`, ` { } `, `null`, `[]`, `"a"`, `1`, `{"a":1}x`, `{"a":1,}`, `{"a" 1}`, `{"a":tru}`, `{"a":1`, `{a:1}`,
+		`{"a":1}`, "\t{\r\n\"a\" : 1 ,\n\"b\":\t-1.5e+3 }\n", `{"a":1,"a":2}`, `{"a":1,"A":2}`, `{"a":1,"\u0061":2}`,
+		`{"":""}`, `{"a":"}\"]\\","b":"\\"}`, `{"a":{"b":[1,{"c":"]}"}]},"d":[]}`, `{"a":[{},[]],"b":{}}`,
+		`{"a":null,"b":true,"c":false}`, `{"a":"ſub","ſub":"é"}`, "{\"a\":\"\xff\"}", `{"\ud800":1}`, `{"a\u0000":"\u0000"}`,
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		got, ok := decodeMembers(text)
+		var want map[string]json.RawMessage
+		valid := utf8.ValidString(text) && json.Unmarshal([]byte(text), &want) == nil && want != nil
+		if ok != valid {
+			t.Fatalf("taken apart: %t; an object: %t", ok, valid)
+		}
+		for _, member := range got {
+			if _, ok := want[member.name]; !ok {
+				t.Errorf("there is no member %q", member.name)
+			}
+		}
+		for name, value := range want {
+			if got.get(name) != string(value) {
+				t.Errorf("member %q is %q, not %q", name, got.get(name), value)
+			}
+			checkMemberText(t, got, name, value)
+			checkMemberList(t, got, name, value)
+		}
+	})
+}
+
+func checkMemberText(t *testing.T, m members, name string, value json.RawMessage) {
+	t.Helper()
+	var want *string
+	ofType := json.Unmarshal(value, &want) == nil
+	if got, present, usable := m.text(name); usable != ofType || present != (string(value) != "null") || ofType && want != nil && got != *want {
+		t.Errorf("the text of %s is %q, present: %t, usable: %t", value, got, present, usable)
+	}
+}
+
+func checkMemberList(t *testing.T, m members, name string, value json.RawMessage) {
+	t.Helper()
+	var text *string
+	var list []*string
+	isText := json.Unmarshal(value, &text) == nil && text != nil
+	isList := json.Unmarshal(value, &list) == nil
+	for _, element := range list {
+		isList = isList && element != nil
+	}
+	got, usable := m.list(name)
+	if usable != (isText || isList) {
+		t.Errorf("%s is usable as a list: %t", value, usable)
+	}
+	if usable && isText && (len(got) != 1 || got[0] != *text) || usable && isList && len(got) != len(list) {
+		t.Errorf("the list of %s is %q", value, got)
+	}
+}
