@@ -79,7 +79,7 @@ func TestSeveralTokensAreRefused(t *testing.T) {
 	s := startSite(t, browsing)
 	token := s.alice(nil)
 	for name, answer := range map[string]*caddytest.Response{
-		"two Authorization headers":  s.Get("/", caddytest.Bearer(token), caddytest.Bearer(token)),
+		"two Authorization headers":  s.Get("/", caddytest.Bearer(token), caddytest.Bearer("evil")),
 		"duplicate cookie":           s.Get("/", caddytest.Header("Cookie", "session="+token+"; session=evil")),
 		"duplicate parameter":        s.Get("/?access_token=" + token + "&access_token=evil"),
 		"encoded duplicate":          s.Get("/?access_token=" + token + "&acces%73_token=evil"),

@@ -3,6 +3,7 @@ package logtoauth_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -117,7 +118,7 @@ func TestPreflightPassesWithoutAToken(t *testing.T) {
 		{"another method", caddytest.Method(http.MethodPost), `401 {"error":"Authorization header is missing"}`},
 		{"with a method override", caddytest.Header("X-HTTP-Method-Override", "POST"), `401 {"error":"Authorization header is missing"}`},
 	} {
-		answer := s.Get("/", append(preflight[:len(preflight):len(preflight)], test.option)...)
+		answer := s.Get("/", append(slices.Clip(preflight), test.option)...)
 		if got := fmt.Sprint(answer.StatusCode, " ", answer.Body); got != test.want {
 			t.Errorf("%s: %s, want %s", test.name, got, test.want)
 		}
