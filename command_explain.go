@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"time"
 
@@ -74,7 +75,7 @@ func runExplain(cmd *cobra.Command, options *explainOptions) (bool, error) {
 	if err != nil {
 		return false, usage{err}
 	}
-	token, notes, err := readToken(cmd.InOrStdin(), cmd.ErrOrStderr())
+	token, notes, err := readToken(cmd.InOrStdin(), cmd.PrintErr)
 	if err != nil {
 		return false, usage{err}
 	}
@@ -87,8 +88,8 @@ func runExplain(cmd *cobra.Command, options *explainOptions) (bool, error) {
 	if options.asJSON {
 		return result.Outcome == verdictAdmitted, writeJSON(cmd.OutOrStdout(), result)
 	}
-	result.print(cmd.OutOrStdout(), newPalette(cmd.OutOrStdout()))
-	return result.Outcome == verdictAdmitted, nil
+	_, err = io.WriteString(cmd.OutOrStdout(), result.text(newPalette(cmd.OutOrStdout())))
+	return result.Outcome == verdictAdmitted, err
 }
 
 // explainConfig lets the handlers of a config judge a token. They are loaded
@@ -114,7 +115,7 @@ func explainConfig(config []byte, token string, original *http.Request, jwksFile
 	}
 	// A diagnosis leaves nothing behind, and wants the tenant's own word
 	// rather than keys that were stored once.
-	app.(*App).env.storage = nil //nolint:errcheck // the module of this name is no other
+	app.(*App).env.storage = nil
 	e := &examiner{
 		question: question{ctx: ctx, original: original},
 		token:    token,

@@ -27,10 +27,10 @@ const maxTokenInput = 4 * maxTokenSize
 // readToken reads a token as people have it at hand: bare, with the scheme or
 // the header's name before it, or in the JSON of a token endpoint. The notes
 // tell what was left out, and what looks wrong.
-func readToken(in io.Reader, prompt io.Writer) (token string, notes []string, err error) {
+func readToken(in io.Reader, prompt func(...any)) (token string, notes []string, err error) {
 	var input []byte
 	if file, ok := in.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
-		fmt.Fprint(prompt, "Paste the token and press Enter: ")
+		prompt("Paste the token and press Enter: ")
 		input, err = bufio.NewReader(in).ReadBytes('\n')
 		if errors.Is(err, io.EOF) {
 			err = nil

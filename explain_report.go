@@ -3,7 +3,6 @@ package logtoauth
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -55,8 +54,9 @@ func (r *report) conclude(original *http.Request) {
 	}
 }
 
-// print writes the report for people.
-func (r *report) print(w io.Writer, p palette) {
+// text is the report for people.
+func (r *report) text(p palette) string {
+	w := new(strings.Builder)
 	fmt.Fprintf(w, "Judged at %s.\n", r.At.Format(time.RFC3339))
 	for _, note := range r.Notes {
 		fmt.Fprintf(w, "%s: %s\n", p.doubt("Note"), note)
@@ -70,25 +70,27 @@ func (r *report) print(w io.Writer, p palette) {
 		}
 	}
 	for _, told := range r.Handlers {
-		told.print(w, p)
+		told.write(w, p)
 	}
 	paint := p.bad
-	if r.Outcome == verdictAdmitted {
+	switch r.Outcome {
+	case verdictAdmitted:
 		paint = p.good
-	} else if r.Outcome == verdictDepends {
+	case verdictDepends:
 		paint = p.doubt
 	}
 	fmt.Fprintf(w, "\n%s\n", paint(r.Summary))
+	return w.String()
 }
 
-func (t *explanation) print(w io.Writer, p palette) {
+func (t *explanation) write(w *strings.Builder, p palette) {
 	where := "every request"
 	if t.Where != "" {
 		where = t.Where
 	}
 	fmt.Fprintf(w, "\n%s for %s\n", p.title(t.Directive), where)
 	for _, check := range t.Checks {
-		check.print(w, p)
+		check.write(w, p)
 	}
 	switch t.Outcome {
 	case verdictAdmitted:
@@ -112,7 +114,7 @@ func (t *explanation) print(w io.Writer, p palette) {
 	}
 }
 
-func (c *checkResult) print(w io.Writer, p palette) {
+func (c *checkResult) write(w *strings.Builder, p palette) {
 	mark := p.good("ok  ")
 	switch c.Result {
 	case checkFailed:

@@ -46,10 +46,10 @@ func (s *requestState) outcome() (string, *Refusal) {
 		return outcomePreflight, nil
 	case s.info != nil:
 		return outcomeAdmitted, nil
-	case s.anonymous != nil:
-		return outcomeAnonymous, nil //nolint:nilerr // the refusal it was spared is not its outcome
+	case s.anonymous == nil:
+		return "", nil
 	}
-	return "", nil
+	return outcomeAnonymous, nil
 }
 
 // report notes a refusal that report_only lets pass. The first one stays: a
