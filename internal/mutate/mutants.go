@@ -204,8 +204,8 @@ func (m *mutator) binary(node *ast.BinaryExpr) {
 			name, other = "mutantOr", "&&"
 		}
 		id := m.add(node.OpPos, "%s becomes %s", operator, other)
-		m.around(node, fmt.Sprintf("%s(%d, ", name, id), " })")
-		m.instead(node.OpPos, operator, ", func() bool { return ")
+		m.around(node, fmt.Sprintf("%s(%d, ", name, id), ") })")
+		m.instead(node.OpPos, operator, ", func() bool { return (")
 	case token.LSS, token.LEQ, token.GTR, token.GEQ:
 		id := m.add(node.OpPos, "%s moves its boundary", operator)
 		m.around(node, fmt.Sprintf("mutantOrdered(%d, %q, ", id, operator), ")")
