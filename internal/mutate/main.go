@@ -127,7 +127,7 @@ func mutate(names []string, dir string) ([]mutant, map[string]string, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		m.edits, m.depth = nil, 0
+		m.edits, m.depth, m.unused = nil, 0, map[ast.Expr]bool{}
 		ast.Walk(m, chosen[name])
 		if err := lay(overlay, dir, name, apply(source, m.edits)); err != nil {
 			return nil, nil, err

@@ -38,6 +38,7 @@ type mutator struct {
 	mutants []mutant
 	edits   []edit
 	depth   int
+	unused  map[ast.Expr]bool // calls whose result nobody looks at
 }
 
 func (m *mutator) add(at token.Pos, format string, arguments ...any) int {
@@ -86,6 +87,12 @@ func (m *mutator) Visit(node ast.Node) ast.Visitor {
 		}
 	case *ast.Field, *ast.ArrayType:
 		return m.skip()
+	case *ast.ExprStmt:
+		m.unused[node.X] = true
+	case *ast.DeferStmt:
+		m.unused[node.Call] = true
+	case *ast.GoStmt:
+		m.unused[node.Call] = true
 	case *ast.BlockStmt:
 		m.statements(node.List)
 	case *ast.CaseClause:
@@ -168,7 +175,7 @@ func (m *mutator) expression(node ast.Expr) ast.Visitor {
 			}
 		}
 	}
-	if isBool(value.Type) && isDecision(node) {
+	if isBool(value.Type) && isDecision(node) && !m.unused[node] {
 		id := m.add(node.Pos(), "always true")
 		m.add(node.Pos(), "always false")
 		m.aroundAll(node, fmt.Sprintf("mutantBool(%d, ", id), ")")
