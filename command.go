@@ -20,7 +20,11 @@ const (
 )
 
 func init() {
-	caddycmd.RegisterCommand(caddycmd.Command{
+	caddycmd.RegisterCommand(command())
+}
+
+func command() caddycmd.Command {
+	return caddycmd.Command{
 		Name:  "logto-auth",
 		Usage: "<command>",
 		Short: "Finds out why a Logto tenant or a token is not accepted",
@@ -40,7 +44,7 @@ Both exit with 0 for yes, 1 for no and 2 for a mistake in the command's use.
 			}
 			cmd.AddCommand(checkCommand(), explainCommand())
 		},
-	})
+	}
 }
 
 // usage is a mistake in how a command is used.

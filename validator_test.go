@@ -19,12 +19,20 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
 )
 
-// keySetOf is a key set that reads these keys from a file.
+// keySetOf is a key set that reads these keys from a file and remembers a few
+// tokens.
 func keySetOf(tb testing.TB, jwks []byte, issuers ...string) *KeySet {
+	tb.Helper()
+	return cachingKeySet(tb, 100, jwks, issuers...)
+}
+
+// cachingKeySet is keySetOf for another number of tokens.
+func cachingKeySet(tb testing.TB, cacheSize int, jwks []byte, issuers ...string) *KeySet {
 	tb.Helper()
 	path := filepath.Join(tb.TempDir(), "jwks.json")
 	if err := os.WriteFile(path, jwks, 0o600); err != nil {
@@ -38,7 +46,7 @@ func keySetOf(tb testing.TB, jwks []byte, issuers ...string) *KeySet {
 	})
 	keys, err := app.keySet(tenantConfig{
 		Issuers: issuers, JWKSFile: path,
-		RefreshInterval: time.Hour, RefreshCooldown: time.Minute, FetchTimeout: time.Minute, MaxStale: time.Hour,
+		RefreshInterval: time.Hour, RefreshCooldown: time.Minute, FetchTimeout: time.Minute, MaxStale: time.Hour, CacheSize: cacheSize,
 	})
 	if err != nil {
 		tb.Fatal(err)

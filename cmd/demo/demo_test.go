@@ -62,7 +62,7 @@ func TestCheckFailsWhenAnAnswerDiffers(t *testing.T) {
 			keepEnvironment(t)
 			config := filepath.Join(t.TempDir(), "Caddyfile")
 			changed := strings.Replace(string(text), test.line, test.line+"\n\t\t"+test.more, 1)
-			if err := os.WriteFile(config, []byte(changed), 0o600); err != nil { //nolint:gosec // the path is the test's own
+			if err := os.WriteFile(config, []byte(changed), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			var out strings.Builder
@@ -136,7 +136,7 @@ func runWithCurl(t *testing.T, lines []string) error {
 			words[j] = strings.Trim(words[j], `"`)
 		}
 		words = append(words[1:], "-sS", "-w", "\n%{http_code}")
-		output, err := exec.CommandContext(t.Context(), curl, words...).CombinedOutput() //nolint:gosec // the lines are the demo's own
+		output, err := exec.CommandContext(t.Context(), curl, words...).CombinedOutput()
 		if err != nil {
 			return errors.New(line + ": " + string(output))
 		}
