@@ -252,7 +252,6 @@ func TestProxyFromTheEnvironment(t *testing.T) {
 		tenant.ServeHTTP(w, r)
 	}))
 	defer proxy.Close()
-	//nolint:gosec // this very test
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestProxyFromTheEnvironment$")
 	cmd.Env = append(os.Environ(), "LOGTO_AUTH_TEST_PROXY=1", "HTTP_PROXY="+proxy.URL, "NO_PROXY=")
 	if output, err := cmd.CombinedOutput(); err != nil {
