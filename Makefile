@@ -27,6 +27,13 @@ e2e: ## Against real software of others; needs node and npm
 bench: ## Benchmarks, compared with bench.old.txt where that exists
 	go test -run='^$$' -bench=. -benchmem -count=6 ./... >bench.txt && go run $(BENCHSTAT) $(wildcard bench.old.txt) bench.txt
 
+bench-load: ## A real Caddy under load, with and without the directive (Linux, seven minutes)
+	go run ./bench -svg docs/performance.svg
+
+bench-caches: ## The cache for verified tokens next to others
+	go test -run='^$$' -bench=TokenCache -benchmem -cpu=1,2 -count=6 .
+	cd bench/caches && go test -bench=. -benchmem -cpu=1,2 -count=6
+
 demo: ## The whole thing on this machine: a throw-away tenant, Caddy, tokens, curl lines
 	go run ./cmd/demo
 

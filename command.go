@@ -20,7 +20,11 @@ const (
 )
 
 func init() {
-	caddycmd.RegisterCommand(caddycmd.Command{
+	caddycmd.RegisterCommand(command())
+}
+
+func command() caddycmd.Command {
+	return caddycmd.Command{
 		Name:  "logto-auth",
 		Usage: "<command>",
 		Short: "Finds out why a Logto tenant or a token is not accepted",
@@ -40,7 +44,7 @@ Both exit with 0 for yes, 1 for no and 2 for a mistake in the command's use.
 			}
 			cmd.AddCommand(checkCommand(), explainCommand())
 		},
-	})
+	}
 }
 
 // usage is a mistake in how a command is used.
@@ -66,7 +70,7 @@ func newCommand(cmd *cobra.Command, run func(cmd *cobra.Command) (yes bool, err 
 		}
 		cmd.SilenceErrors = true
 		if err != nil {
-			fmt.Fprintf(cmd.ErrOrStderr(), "Error: %v\n", err)
+			cmd.PrintErrf("Error: %v\n", err)
 			return err
 		}
 		if !yes {
@@ -80,7 +84,7 @@ func newCommand(cmd *cobra.Command, run func(cmd *cobra.Command) (yes bool, err 
 // usageError tells a mistake in one sentence and makes exit code 2 of it.
 func usageError(cmd *cobra.Command, err error) error {
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
-	fmt.Fprintf(cmd.ErrOrStderr(), "Error: %v\nRun '%s --help' for usage.\n", err, cmd.CommandPath())
+	cmd.PrintErrf("Error: %v\nRun '%s --help' for usage.\n", err, cmd.CommandPath())
 	// Caddy's type for exit codes is not exported, its wrapper is.
 	return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return exitUsage, nil })(cmd, nil)
 }

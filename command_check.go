@@ -44,8 +44,8 @@ is wrong.
 		if asJSON {
 			return report.OK, writeJSON(cmd.OutOrStdout(), report)
 		}
-		report.print(cmd.OutOrStdout(), newPalette(cmd.OutOrStdout()))
-		return report.OK, nil
+		_, err = io.WriteString(cmd.OutOrStdout(), report.text(newPalette(cmd.OutOrStdout())))
+		return report.OK, err
 	})
 	flags := cmd.Flags()
 	flags.StringVarP(&tenant.Endpoint, "endpoint", "e", "", "The tenant's URL, with or without /oidc")
@@ -76,10 +76,11 @@ func checkedTenant(tenant *Handler) (tenantConfig, error) {
 	return tenant.tenantConfig()
 }
 
-// print writes the report for people.
-func (report *tenantReport) print(w io.Writer, p palette) {
+// text is the report for people.
+func (report *tenantReport) text(p palette) string {
+	var w strings.Builder
 	line := func(label, format string, args ...any) {
-		fmt.Fprintf(w, "%-10s %s\n", label, fmt.Sprintf(format, args...))
+		fmt.Fprintf(&w, "%-10s %s\n", label, fmt.Sprintf(format, args...))
 	}
 	if report.Endpoint != "" {
 		line("endpoint", "%s", report.Endpoint)
@@ -113,13 +114,14 @@ func (report *tenantReport) print(w io.Writer, p palette) {
 		line(p.doubt("warning"), "%s", warning)
 	}
 	if report.OK {
-		fmt.Fprintf(w, "\n%s\n", p.good("Tokens of this tenant can be verified."))
-		return
+		fmt.Fprintf(&w, "\n%s\n", p.good("Tokens of this tenant can be verified."))
+		return w.String()
 	}
-	fmt.Fprintf(w, "\n%s: %s\n", p.bad("The tenant cannot be used"), report.Problem)
+	fmt.Fprintf(&w, "\n%s: %s\n", p.bad("The tenant cannot be used"), report.Problem)
 	if report.Advice != "" {
-		fmt.Fprintf(w, "What to do: %s\n", report.Advice)
+		fmt.Fprintf(&w, "What to do: %s\n", report.Advice)
 	}
+	return w.String()
 }
 
 func clockText(ahead int64) string {

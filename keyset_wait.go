@@ -61,7 +61,8 @@ func (ks *KeySet) awaitKey(ctx context.Context, kid string) *snapshot {
 		}
 		r, fresh := ks.roundForKey(time.Now(), mayForce)
 		if r == nil {
-			return s
+			// A fetch may have ended since s was read.
+			return ks.current(time.Now())
 		}
 		if !ks.wait(ctx, r) || fresh {
 			return ks.current(time.Now())

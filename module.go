@@ -240,6 +240,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.applyDefaults()
+	h.warn(h.logger)
 
 	var err error
 	if h.requirements, err = newRequirements(h.Scopes, h.AnyScopes, h.Claims); err != nil {

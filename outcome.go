@@ -46,10 +46,10 @@ func (s *requestState) outcome() (string, *Refusal) {
 		return outcomePreflight, nil
 	case s.info != nil:
 		return outcomeAdmitted, nil
-	case s.anonymous != nil:
-		return outcomeAnonymous, nil
+	case s.anonymous == nil:
+		return "", nil
 	}
-	return "", nil
+	return outcomeAnonymous, nil
 }
 
 // report notes a refusal that report_only lets pass. The first one stays: a
@@ -60,8 +60,12 @@ func (s *requestState) report(refusal *Refusal) {
 	}
 }
 
-// logReason puts the reason of a refusal into Caddy's access log.
+// logReason puts the reason of a refusal into Caddy's access log, if the
+// server has one.
 func logReason(ctx context.Context, reason Reason) {
+	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok && server.Logs == nil {
+		return
+	}
 	if fields, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		fields.Add(zap.String("logto_reason", string(reason)))
 	}

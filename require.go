@@ -117,10 +117,14 @@ func (q *Require) decide(state *requestState, r *http.Request) *Refusal {
 		}
 		return refusal
 	}
+	return q.judge(state, q.organizations.resolve(r))
+}
+
+// judge judges an admitted token.
+func (q *Require) judge(state *requestState, wanted wantedOrganizations) *Refusal {
 	base := &state.handler.requirements
-	asked := q.requirements
-	asked.model = asked.modelAfter(base)
-	_, refusal := asked.checkOrganization(state.info, q.organizations.resolve(r))
+	asked := q.after(base)
+	_, refusal := asked.checkOrganization(state.info, wanted)
 	if refusal == nil {
 		refusal = asked.checkPermissions(state.info)
 	}
@@ -128,6 +132,13 @@ func (q *Require) decide(state *requestState, r *http.Request) *Refusal {
 		refusal.scopes = mergeScopes(base.challengeScopes, asked.challengeScopes)
 	}
 	return refusal
+}
+
+// after returns what is asked, in the texts of the preceding logto_auth.
+func (q *Require) after(base *requirements) requirements {
+	asked := q.requirements
+	asked.model = asked.modelAfter(base)
+	return asked
 }
 
 // Interface guards.

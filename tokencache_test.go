@@ -1,7 +1,6 @@
 package logtoauth
 
 import (
-	"context"
 	"encoding/base64"
 	"fmt"
 	"math/rand/v2"
@@ -328,7 +327,7 @@ func (tenant *cachedTenant) token(scope string) string {
 // admitted validates a token that must be admitted.
 func admitted(tb testing.TB, v *validator, token string) *AuthInfo {
 	tb.Helper()
-	info, refusal := v.validate(context.Background(), token, time.Now())
+	info, refusal := v.validate(tb.Context(), token, time.Now())
 	if refusal != nil {
 		tb.Fatalf("refused as %s (%s)", refusal.Reason, refusal.Detail)
 	}
@@ -462,7 +461,8 @@ func TestCacheSizeZeroKeepsNoToken(t *testing.T) {
 	tenant := newCachedTenant(t, "ES256", 0)
 	v := tenant.validator()
 	token := tenant.token("")
-	if admitted(t, v, token) == admitted(t, v, token) {
+	first, second := admitted(t, v, token), admitted(t, v, token)
+	if first == second {
 		t.Error("the token was not verified anew")
 	}
 	checkInvariants(t, tenant.keys.tokens)

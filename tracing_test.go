@@ -39,13 +39,17 @@ func TestSpansTellWhoAndWhyNot(t *testing.T) {
 		want      map[string]string
 	}{
 		{
-			"admitted", requestState{info: member, handler: site, organizationID: "org-1"},
-			[]string{"read"}, true,
+			"admitted",
+			requestState{info: member, handler: site, organizationID: "org-1"},
+			[]string{"read"},
+			true,
 			map[string]string{"enduser.id": "user-1", "logto.client_id": "app-1", "logto.organization_id": "org-1"},
 		},
 		{
-			"refused for a scope: the client is verified", requestState{info: member, handler: site},
-			[]string{"write"}, true,
+			"refused for a scope: the client is verified",
+			requestState{info: member, handler: site},
+			[]string{"write"},
+			true,
 			map[string]string{"enduser.id": "user-1", "logto.client_id": "app-1", "logto.reason": "insufficient_scope"},
 		},
 		{"no token", requestState{handler: site}, nil, true, map[string]string{"logto.reason": "missing_token"}},

@@ -98,7 +98,7 @@ func parseJWS(token string) (*jws, *Refusal) {
 // decodeSegment decodes canonical, unpadded base64url. Go's decoder skips CR
 // and LF even when strict, so that one token would have many spellings.
 func decodeSegment(segment string) ([]byte, bool) {
-	if segment == "" || strings.ContainsAny(segment, "\r\n") {
+	if segment == "" || strings.IndexByte(segment, '\r') >= 0 || strings.IndexByte(segment, '\n') >= 0 {
 		return nil, false
 	}
 	decoded, err := base64.RawURLEncoding.Strict().DecodeString(segment)
@@ -228,6 +228,14 @@ func (rules *tokenRules) checkAge(info *AuthInfo, unix int64) *Refusal {
 	return nil
 }
 
+// checkKey asks that the key is for the token's algorithm.
+func (t *jws) checkKey(key *verificationKey) *Refusal {
+	if !key.allows(t.algorithm) {
+		return refuseToken(ReasonDisallowedAlgorithm, "The token's signature algorithm is not its key's", "alg")
+	}
+	return nil
+}
+
 // verifiedBy tells whether the signature is that of the key, which must allow
 // the token's algorithm: a key's type and curve decide what it may verify,
 // never the token alone (RFC 8725 sections 2.1 and 3.1).
@@ -269,8 +277,8 @@ func (v *validator) validate(ctx context.Context, token string, now time.Time) (
 	if key == nil {
 		return info, refuseToken(ReasonUnknownKey, "The token's signing key is unknown", "kid")
 	}
-	if !key.allows(parsed.algorithm) {
-		return info, refuseToken(ReasonDisallowedAlgorithm, "The token's signature algorithm is not its key's", "alg")
+	if refusal := parsed.checkKey(key); refusal != nil {
+		return info, refusal
 	}
 	metrics.cacheMiss.Inc()
 	verified := v.keys.tokens.verifyOnce(token, key, func() *AuthInfo {
@@ -284,7 +292,7 @@ func (v *validator) validate(ctx context.Context, token string, now time.Time) (
 		return info
 	})
 	if verified == nil {
-		return info, refuseToken(ReasonBadSignature, "The token's signature is invalid", "")
+		return info, refuseBadSignature()
 	}
 	return verified, nil
 }

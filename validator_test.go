@@ -19,12 +19,20 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
 )
 
-// keySetOf is a key set that reads these keys from a file.
+// keySetOf is a key set that reads these keys from a file and remembers a few
+// tokens.
 func keySetOf(tb testing.TB, jwks []byte, issuers ...string) *KeySet {
+	tb.Helper()
+	return cachingKeySet(tb, 100, jwks, issuers...)
+}
+
+// cachingKeySet is keySetOf for another number of tokens.
+func cachingKeySet(tb testing.TB, cacheSize int, jwks []byte, issuers ...string) *KeySet {
 	tb.Helper()
 	path := filepath.Join(tb.TempDir(), "jwks.json")
 	if err := os.WriteFile(path, jwks, 0o600); err != nil {
@@ -38,7 +46,7 @@ func keySetOf(tb testing.TB, jwks []byte, issuers ...string) *KeySet {
 	})
 	keys, err := app.keySet(tenantConfig{
 		Issuers: issuers, JWKSFile: path,
-		RefreshInterval: time.Hour, RefreshCooldown: time.Minute, FetchTimeout: time.Minute, MaxStale: time.Hour,
+		RefreshInterval: time.Hour, RefreshCooldown: time.Minute, FetchTimeout: time.Minute, MaxStale: time.Hour, CacheSize: cacheSize,
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -66,11 +74,16 @@ func forge(tb testing.TB, header, claims map[string]any, sign func(input string)
 
 func encodeJSON(tb testing.TB, value any) string {
 	tb.Helper()
+	return base64.RawURLEncoding.EncodeToString(mustJSON(tb, value))
+}
+
+func mustJSON(tb testing.TB, value any) []byte {
+	tb.Helper()
 	text, err := json.Marshal(value)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return base64.RawURLEncoding.EncodeToString(text)
+	return text
 }
 
 func encodeText(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
@@ -653,6 +666,39 @@ func TestValidatorRulesAreNeverEmpty(t *testing.T) {
 	}
 	if got := (tenantConfig{Endpoint: h.Endpoint, Issuers: h.Issuers}).acceptedIssuers(); !slices.Equal(got, []string{"https://t.example/oidc"}) {
 		t.Errorf("an empty list of issuers accepts %q", got)
+	}
+}
+
+// A key decides for itself which signatures it can make, whoever asks.
+func TestSignatureOfAnAlgorithmThatTheKeyDoesNotAllow(t *testing.T) {
+	keys := keySetOf(t, []byte(`{"keys":[`+string(mustJSON(t, rsaJWK("any", nil)))+`,`+string(mustJSON(t, rsaJWK("bound", map[string]any{"alg": "RS256"})))+`]}`), capturedIssuer)
+	snapshot := keys.current(time.Now())
+	for _, test := range []struct {
+		method jwt.SigningMethod
+		kid    string
+		want   bool
+	}{
+		{jwt.SigningMethodRS256, "any", true},
+		{jwt.SigningMethodPS512, "any", true},
+		{jwt.SigningMethodRS256, "bound", true},
+		{jwt.SigningMethodRS384, "bound", false},
+		{jwt.SigningMethodPS256, "bound", false},
+	} {
+		token := forge(t, map[string]any{"alg": test.method.Alg(), "kid": test.kid}, map[string]any{}, func(input string) []byte {
+			return signWith(test.method, rsaKey())(t, nil, input)
+		})
+		parsed, refusal := parseJWS(token)
+		if refusal != nil {
+			t.Fatal(refusal.Detail)
+		}
+		if got := parsed.verifiedBy(snapshot.key(test.kid)); got != test.want {
+			t.Errorf("%s with the key %q: %v", test.method.Alg(), test.kid, got)
+		}
+	}
+	for _, algorithm := range []string{"none", "HS256", ""} {
+		if (&jws{algorithm: algorithm}).verifiedBy(&verificationKey{algorithms: []string{algorithm}, public: &rsaKey().PublicKey}) {
+			t.Errorf("%q verifies", algorithm)
+		}
 	}
 }
 

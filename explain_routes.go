@@ -1,0 +1,271 @@
+package logtoauth
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// someURL stands for the URL in a question about all requests.
+var someURL = &url.URL{Scheme: "https", Host: "localhost", Path: "/"}
+
+// siteConfig is what there is to know of a config: its HTTP servers and their
+// routes.
+type siteConfig struct {
+	Apps struct {
+		HTTP struct {
+			Servers map[string]siteServer `json:"servers"`
+		} `json:"http"`
+	} `json:"apps"`
+}
+
+type siteServer struct {
+	Listen      []string             `json:"listen"`
+	Routes      []siteRoute          `json:"routes"`
+	NamedRoutes map[string]siteRoute `json:"named_routes"`
+}
+
+type siteRoute struct {
+	Group    string            `json:"group"`
+	Match    matcherSets       `json:"match"`
+	Handle   []json.RawMessage `json:"handle"`
+	Terminal bool              `json:"terminal"`
+}
+
+// position is where a request stands on its way through the handlers.
+type position struct {
+	reached certainty
+	depends []string // on what reached depends
+	where   []string // the matchers on the way here
+
+	// rewritten says that a handler may have changed path, query or method.
+	rewritten bool
+
+	// auth is the logto_auth that ran last.
+	auth *examination
+}
+
+// maxNesting bounds how deep routes may nest: named routes can invoke each
+// other in a circle.
+const maxNesting = 100
+
+// examiner follows a request through a config and lets every handler of ours
+// on the way say what it thinks of a token.
+type examiner struct {
+	question
+	token   string
+	adjust  func(map[string]json.RawMessage) error // the settings of a logto_auth before they are loaded
+	clock   clock
+	server  siteServer
+	nesting int
+	told    []*explanation
+}
+
+// servers follows the request through the servers that listen on its port, or
+// through all if none does: what clients see may be another port.
+func (e *examiner) servers(config *siteConfig) error {
+	all := config.Apps.HTTP.Servers
+	asked := make(map[string]siteServer)
+	if e.original != nil {
+		port := e.original.URL.Port()
+		if port == "" {
+			port = defaultPort(e.original.URL.Scheme)
+		}
+		for name, server := range all {
+			if server.listensOn(port) {
+				asked[name] = server
+			}
+		}
+	}
+	if len(asked) == 0 {
+		asked = all
+	}
+	for _, name := range slices.Sorted(maps.Keys(asked)) {
+		e.server = asked[name]
+		if _, err := e.routes(e.server.Routes, position{reached: yes}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s siteServer) listensOn(port string) bool {
+	for _, address := range s.Listen {
+		parsed, err := caddy.ParseNetworkAddress(address)
+		if err == nil && parsed.StartPort != 0 && port == fmt.Sprint(parsed.StartPort) {
+			return true
+		}
+	}
+	return false
+}
+
+// routes follows the request through a list of routes.
+func (e *examiner) routes(routes []siteRoute, at position) (position, error) {
+	if e.nesting++; e.nesting > maxNesting {
+		return at, fmt.Errorf("routes are nested more than %d deep", maxNesting)
+	}
+	defer func() { e.nesting-- }()
+	taken := make(map[string]certainty) // groups that an earlier route has taken
+	before := make(map[string]position) // groups, as they were before their first route
+	for _, route := range routes {
+		if at.reached == no {
+			break
+		}
+		matched, depends, err := e.match(route.Match, at.rewritten)
+		if err != nil {
+			return at, err
+		}
+		entry := at
+		if route.Group != "" {
+			matched = min(matched, taken[route.Group].not())
+			if first, ok := before[route.Group]; ok {
+				entry.auth, entry.rewritten = first.auth, first.rewritten
+			} else {
+				before[route.Group] = at
+			}
+		}
+		if matched == no {
+			continue
+		}
+		taken[route.Group] = max(taken[route.Group], matched)
+		inside, err := e.handlers(route.Handle, entry.into(matched, depends, route.Match))
+		if err != nil {
+			return at, err
+		}
+		at = at.after(inside, matched, depends, route.Terminal)
+	}
+	return at, nil
+}
+
+// into is the position inside a route that matches.
+func (p position) into(matched certainty, depends []string, sets matcherSets) position {
+	p.reached = min(p.reached, matched)
+	p.depends = slices.Concat(p.depends, depends)
+	if text := sets.String(); text != "" {
+		p.where = append(slices.Clone(p.where), text)
+	}
+	return p
+}
+
+// after is the position behind a route, given the one at its end.
+func (p position) after(inside position, matched certainty, depends []string, terminal bool) position {
+	switch {
+	case matched == yes && terminal:
+		p.reached = no
+		return p
+	case terminal:
+		// Whoever gets behind it did not match.
+	case matched == yes:
+		p.reached, p.rewritten, p.auth = inside.reached, inside.rewritten, inside.auth
+		p.depends = inside.depends
+		return p
+	default:
+		p.rewritten = p.rewritten || inside.rewritten
+		if inside.auth != nil {
+			p.auth = inside.auth
+		}
+		if inside.reached != no {
+			return p // one comes here either way
+		}
+	}
+	p.reached = min(p.reached, maybe)
+	p.depends = slices.Concat(p.depends, depends)
+	return p
+}
+
+// handlers follows the request through the handlers of one route.
+func (e *examiner) handlers(handlers []json.RawMessage, at position) (position, error) {
+	for _, raw := range handlers {
+		if at.reached == no {
+			break
+		}
+		var settings map[string]json.RawMessage
+		var kind struct {
+			Handler  string      `json:"handler"`
+			Routes   []siteRoute `json:"routes"`
+			Name     string      `json:"name"`
+			PassThru bool        `json:"pass_thru"`
+		}
+		if err := json.Unmarshal(raw, &settings); err != nil {
+			return at, fmt.Errorf("a handler: %w", err)
+		}
+		if err := json.Unmarshal(settings["handler"], &kind.Handler); err != nil {
+			return at, fmt.Errorf("a handler without name: %w", err)
+		}
+		var err error
+		switch kind.Handler {
+		case authDirective, requireDirective:
+			at, err = e.examine(kind.Handler, settings, at)
+		case "subroute":
+			if err = json.Unmarshal(raw, &kind); err == nil {
+				at, err = e.within(kind.Routes, at)
+			}
+		case "invoke":
+			if err = json.Unmarshal(raw, &kind); err == nil {
+				at, err = e.within([]siteRoute{e.server.NamedRoutes[kind.Name]}, at)
+			}
+		case "rewrite":
+			at.rewritten = true
+		case "file_server":
+			if err = json.Unmarshal(raw, &kind); err == nil && !kind.PassThru {
+				at.reached = no
+			}
+		case "static_response", "reverse_proxy", "error":
+			at.reached = no // they answer, and what comes behind them never runs
+		}
+		if err != nil {
+			return at, err
+		}
+	}
+	return at, nil
+}
+
+// within follows the request through nested routes.
+func (e *examiner) within(routes []siteRoute, at position) (position, error) {
+	end, err := e.routes(routes, at)
+	end.where = at.where
+	return end, err
+}
+
+// examine lets one handler of ours say what it thinks.
+func (e *examiner) examine(directive string, settings map[string]json.RawMessage, at position) (position, error) {
+	delete(settings, "handler")
+	if directive == authDirective {
+		if err := e.adjust(settings); err != nil {
+			return at, err
+		}
+	}
+	raw, err := json.Marshal(settings)
+	if err != nil {
+		return at, err
+	}
+	module, err := e.ctx.LoadModuleByID("http.handlers."+directive, raw)
+	if err != nil {
+		return at, err
+	}
+	var told *explanation
+	switch handler := module.(type) {
+	case *Handler:
+		handler.now = e.clock
+		at.auth, told = handler.examine(e.request(), e.token, e.undecided(handler.organizations, at))
+	case *Require:
+		told = handler.examine(e.request(), at.auth, e.undecided(handler.organizations, at))
+	}
+	told.Where = strings.Join(at.where, ", ")
+	if e.original != nil {
+		for _, on := range at.depends {
+			told.Depends = append(told.Depends, "whether the request matches "+on)
+		}
+	}
+	e.told = append(e.told, told)
+	return at, nil
+}
+
+func (e *examiner) undecided(ids organizationIDs, at position) []string {
+	return ids.undecided(func(placeholder string) bool { return e.decides(placeholder, at.rewritten) })
+}
