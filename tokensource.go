@@ -103,8 +103,10 @@ func (s TokenSource) values(r *http.Request) []string {
 // (RFC 9110 section 11.1). Without it the value is returned as it is. A tab
 // behind it is a fault of the token and makes no other scheme, with which an
 // optional token would pass unseen to servers that split at any white space.
+// So would white space in front, which net/http takes off in HTTP/1 only.
 func bearerToken(value string) (token string, isBearer bool) {
 	const scheme = "bearer"
+	value = textproto.TrimString(value)
 	if len(value) <= len(scheme) || !strings.EqualFold(value[:len(scheme)], scheme) ||
 		!strings.ContainsRune(" \t", rune(value[len(scheme)])) {
 		return value, false
