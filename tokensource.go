@@ -1,6 +1,7 @@
 package logtoauth
 
 import (
+	"iter"
 	"net/http"
 	"net/textproto"
 	"net/url"
@@ -138,12 +139,16 @@ func cookieValues(lines []string, name string) []string {
 // one, and must not find another token than this one.
 const querySeparators = "&;"
 
+// queryPairs goes through the parameters of a query, name and value together.
+func queryPairs(rawQuery string) iter.Seq[string] {
+	return strings.FieldsFuncSeq(rawQuery, func(r rune) bool { return strings.ContainsRune(querySeparators, r) })
+}
+
 // queryValues returns the values of a parameter. Unlike url.ParseQuery it
 // drops no pair for its encoding: a second token must not hide in one.
 func queryValues(rawQuery, name string) []string {
 	var values []string
-	isSeparator := func(r rune) bool { return strings.ContainsRune(querySeparators, r) }
-	for pair := range strings.FieldsFuncSeq(rawQuery, isSeparator) {
+	for pair := range queryPairs(rawQuery) {
 		key, value, _ := strings.Cut(pair, "=")
 		if !isParameter(key, name) {
 			continue
