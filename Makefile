@@ -18,8 +18,8 @@ lint: ## What .golangci.yml asks for
 fmt: ## gofumpt and the order of imports
 	go run $(GOLANGCI_LINT) fmt
 
-fuzz: ## Every fuzz target; FUZZTIME=1m for longer
-	.ci/run fuzz
+fuzz: ## Every fuzz target, guided by coverage; FUZZTIME=10m for longer
+	FUZZ_GUIDED=1 FUZZTIME=$(or $(FUZZTIME),1m) .ci/run fuzz
 
 e2e: ## Against real software of others; needs node and npm
 	.ci/run e2e
