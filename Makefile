@@ -4,7 +4,7 @@ GOFUMPT := mvdan.cc/gofumpt@v0.12.0
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 BENCHSTAT := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 
-.PHONY: build test lint fmt fuzz e2e bench demo ci
+.PHONY: build test lint fmt fuzz e2e bench bench-load bench-caches demo ci
 
 build: ## A Caddy with this module, as bin/caddy
 	go build -o bin/ ./cmd/caddy
@@ -26,6 +26,13 @@ e2e: ## Against real software of others; needs node and npm
 
 bench: ## Benchmarks, compared with bench.old.txt where that exists
 	go test -run='^$$' -bench=. -benchmem -count=6 ./... >bench.txt && go run $(BENCHSTAT) $(wildcard bench.old.txt) bench.txt
+
+bench-load: ## A real Caddy under load, with and without the directive (Linux, seven minutes)
+	go run ./bench -svg docs/performance.svg
+
+bench-caches: ## The cache for verified tokens next to others
+	go test -run='^$$' -bench=TokenCache -benchmem -cpu=1,2 -count=6 .
+	cd bench/caches && go test -bench=. -benchmem -cpu=1,2 -count=6
 
 demo: ## The whole thing on this machine: a throw-away tenant, Caddy, tokens, curl lines
 	go run ./cmd/demo

@@ -56,7 +56,7 @@ func (a *App) keySet(cfg tenantConfig) (*KeySet, error) {
 	if err != nil {
 		return nil, err
 	}
-	ks := value.(*KeySet) //nolint:errcheck // the constructor above makes nothing else
+	ks := value.(*KeySet)
 	ks.attach(&a.env)
 	if err := ks.readFile(); err != nil {
 		return nil, errors.Join(err, a.release(key, ks))

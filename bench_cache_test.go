@@ -1,6 +1,7 @@
 package logtoauth
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/golang-jwt/jwt/v5"
 	"go.uber.org/zap"
 
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
@@ -122,6 +124,7 @@ func BenchmarkServe(b *testing.B) {
 			benchServe(b, h, http.StatusUnauthorized, forged)
 		})
 		b.Run(algorithm+"/signature", func(b *testing.B) { benchSignature(b, tenant) })
+		b.Run(algorithm+"/golang-jwt", func(b *testing.B) { benchGolangJWT(b, tenant) })
 	}
 }
 
@@ -142,6 +145,66 @@ func benchSignature(b *testing.B, tenant *cachedTenant) {
 			}
 		}
 	})
+}
+
+// benchGolangJWT measures the library by itself, as sites use it with keyfunc:
+// the key is found in a map, and every token is verified every time.
+func benchGolangJWT(b *testing.B, tenant *cachedTenant) {
+	b.Helper()
+	token := tenant.token("read:products")
+	keys := make(map[string]any)
+	for kid, key := range tenant.keys.held.Load().keys {
+		keys[kid] = key.public
+	}
+	parser := jwt.NewParser(jwt.WithValidMethods(defaultAlgorithms), jwt.WithIssuer(tenant.Issuer()),
+		jwt.WithAudience("https://api.example.com"), jwt.WithExpirationRequired())
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if _, err := parser.Parse(token, func(t *jwt.Token) (any, error) { return keys[t.Header["kid"].(string)], nil }); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+}
+
+// TestRequestsAllocateLittle bounds the allocations of a request over those of
+// a handler that does nothing. A request needs a state, a provider of
+// placeholders and a Vary header; what is more is told in the cases.
+func TestRequestsAllocateLittle(t *testing.T) {
+	tenant := newCachedTenant(t, "EdDSA", 10) // whose check allocates nothing
+	uncached := newCachedTenant(t, "EdDSA", 0)
+	thief := devtenant.New(devtenant.Options{Issuer: tenant.Issuer(), Algorithm: "EdDSA"})
+	claims := thief.Claims(devtenant.TokenRequest{Resource: "https://api.example.com"})
+	bare := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://api.example.com/products", http.NoBody)
+	server := new(caddyhttp.Server)
+	none := testing.AllocsPerRun(200, func() { served(empty{}, server, bare, nil) })
+	for name, test := range map[string]struct {
+		tenant *cachedTenant
+		token  string
+		most   float64
+	}{
+		"cached":      {tenant, tenant.token("read:products"), 3},
+		"first sight": {uncached, uncached.token("read:products"), 3 + 17}, // segments, claims, one check for all
+		"no token":    {tenant, "", 3 + 4},                                 // refusal, challenge, header lines, body
+		"opaque":      {tenant, tenant.OpaqueToken(), 3 + 4},
+		"wrong type":  {tenant, thief.Sign(map[string]any{"typ": "JWT"}, claims), 3 + 4 + 6},
+		"forged":      {tenant, thief.Sign(map[string]any{"kid": tenant.SigningKID()}, claims), 3 + 4 + 17},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := test.tenant.handler(t)
+			var authorization []string
+			if test.token != "" {
+				authorization = []string{"Bearer " + test.token}
+			}
+			served(h, server, bare, authorization)
+			got := testing.AllocsPerRun(200, func() { served(h, server, bare, authorization) }) - none
+			if got > test.most {
+				t.Errorf("%v allocations, not at most %v", got, test.most)
+			}
+		})
+	}
 }
 
 func BenchmarkServeRefused(b *testing.B) {
@@ -168,25 +231,72 @@ func BenchmarkServeRefused(b *testing.B) {
 	b.Run("no token", func(b *testing.B) { benchServe(b, h, http.StatusUnauthorized) })
 }
 
+// BenchmarkTokenCache measures the cache alone. Module bench/caches does the
+// same with others.
 func BenchmarkTokenCache(b *testing.B) {
+	const capacity = 10_000
 	key := new(verificationKey)
-	for _, distinct := range []int{1, 16, 10_000} {
-		c := newTokenCache(10_000)
-		tokens := make([]string, distinct)
-		for i := range tokens {
-			tokens[i] = strings.Repeat("h", 600) + strconv.Itoa(i)
-			remember(c, strings.Clone(tokens[i]), someInfo(key))
-		}
+	for _, distinct := range []int{1, 16, capacity / 2} {
 		b.Run("hit/"+strconv.Itoa(distinct), func(b *testing.B) {
+			c := newTokenCache(capacity)
+			tokens := make([]string, distinct)
+			for i := range tokens {
+				tokens[i] = strings.Repeat("h", 694) + strconv.Itoa(100_000+i)
+				remember(c, strings.Clone(tokens[i]), someInfo(key))
+			}
 			b.ReportAllocs()
+			b.ResetTimer()
 			b.RunParallel(func(pb *testing.PB) {
 				for i := 0; pb.Next(); i++ {
-					if c.lookup(tokens[i%distinct]) == nil {
-						b.Error("not found")
-						return
-					}
+					c.lookup(tokens[i%distinct])
 				}
 			})
+		})
+	}
+	b.Run("insert", func(b *testing.B) {
+		c := newTokenCache(capacity)
+		padding := strings.Repeat("h", 700)
+		info := someInfo(key)
+		for i := range 2 * capacity {
+			remember(c, padding+"-"+strconv.Itoa(i), info)
+		}
+		b.ReportAllocs()
+		b.ResetTimer()
+		for i := range b.N {
+			remember(c, padding+strconv.Itoa(i), info)
+		}
+	})
+}
+
+// BenchmarkDistinctTokens measures what tokens of the usual size leave in
+// memory when so many are shown in turn.
+func BenchmarkDistinctTokens(b *testing.B) {
+	for _, distinct := range []int{10_000, 1_000_000} {
+		b.Run(strconv.Itoa(distinct), func(b *testing.B) {
+			for range b.N {
+				tenant := newCachedTenant(b, "ES256", defaultCacheSize)
+				c := tenant.keys.tokens
+				header, rest, _ := strings.Cut(tenant.token("read:products write:products"), ".")
+				payload, signature, _ := strings.Cut(rest, ".")
+				key := tenant.keys.held.Load().key(tenant.SigningKID())
+				before := heapInUse()
+				for i := range distinct {
+					// Another token of the same length: only the cache is measured.
+					token := fmt.Sprintf("%s.%s.%s%06d", header, payload, signature[:len(signature)-6], i%1_000_000)
+					c.verifyOnce(token, key, func() *AuthInfo {
+						decoded, _ := decodeSegment(payload)
+						info, refusal := decodeClaims(decoded)
+						if refusal != nil {
+							b.Fatal(refusal)
+						}
+						info.key = key
+						return info
+					})
+				}
+				b.ReportMetric(float64(heapInUse()-before)/1e6, "heap-MB")
+				b.ReportMetric(float64(c.count), "kept")
+				checkInvariants(b, c)
+			}
 		})
 	}
 }

@@ -185,7 +185,7 @@ func extractMatcher(h httpcaddyfile.Helper) (caddy.ModuleMap, error) {
 		// of Caddy 2.11.9 makes one route of them and keeps only its first
 		// handler: the others, which may be ours, are gone without a word. A
 		// matcher for all requests keeps the routes apart.
-		return caddy.ModuleMap{"path": h.JSON(caddyhttp.MatchPath{"*"})}, nil
+		return pathMatcher("*"), nil
 	}
 	return matcher, nil
 }

@@ -51,6 +51,10 @@ func (h *Handler) checkForwardClaims(f *findings) {
 			f.addAt(setting, i, "the header %s cannot carry a claim", forward.Header)
 		case slices.Contains(tokenHeaders, folded):
 			f.addAt(setting, i, "the header %s is where a token may stand; choose another", forward.Header)
+		case folded == "origin" || folded == "sec-fetch-site":
+			f.addAt(setting, i, "the header %s tells whose page uses a cookie token, so it must stay as the browser sent it", forward.Header)
+		case slices.ContainsFunc(h.Organizations, func(id string) bool { return readsHeader(id, folded) }):
+			f.addAt(setting, i, "organization reads the header %s, which would be deleted before; choose another", forward.Header)
 		case seen[folded] != "":
 			// Servers behind us may read both as one (RFC 3875 section 4.1.18).
 			f.addAt(setting, i, "%s and %s are one header to many servers; choose another", forward.Header, seen[folded])
@@ -58,6 +62,17 @@ func (h *Handler) checkForwardClaims(f *findings) {
 			seen[folded] = forward.Header
 		}
 	}
+}
+
+// readsHeader reports whether a text has a placeholder for the header.
+func readsHeader(text, folded string) bool {
+	for part := range strings.SplitSeq(text, "{") {
+		key, _, _ := strings.Cut(part, "}")
+		if name, ok := strings.CutPrefix(key, "http.request.header."); ok && spells(name, folded) {
+			return true
+		}
+	}
+	return false
 }
 
 // tokenHeaders gives the folded names of the headers in which a token may

@@ -89,7 +89,7 @@ func logLines(tb testing.TB, logs, message string) []map[string]any {
 }
 
 // decisions are the rows of the contract's table.
-func decisions(t *testing.T, tenant *devtenanttest.Server) []decision {
+func decisions(tenant *devtenanttest.Server) []decision {
 	kid := tenant.SigningKID()
 	user := func(extra map[string]any) devtenant.TokenRequest {
 		return devtenant.TokenRequest{Subject: "user-1", ClientID: "app-1", Resource: testAPI, Scope: "read write", Extra: extra}
@@ -217,7 +217,7 @@ func TestDecisions(t *testing.T) {
 	if response := server.Get("/", caddytest.Header("Host", "global.example"), good); response.StatusCode != 200 || response.Body != "hello user-1" {
 		t.Fatalf("a good token: %d %s", response.StatusCode, response.Body)
 	}
-	for _, row := range decisions(t, tenant) {
+	for _, row := range decisions(tenant) {
 		t.Run(row.name, func(t *testing.T) {
 			before := len(server.Logs())
 			json := server.Get("/x", append(slices.Clone(row.options), caddytest.Header("Host", row.host+".example"))...)

@@ -148,7 +148,7 @@ func readBounded(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close() //nolint:errcheck // it was only read
+	defer file.Close()
 	document, err := io.ReadAll(io.LimitReader(file, maxResponseBody+1))
 	if err != nil {
 		return nil, err

@@ -260,14 +260,14 @@ func authOrder(tb testing.TB, adapted []byte) (realms, handlers []string) {
 				Servers map[string]struct {
 					Routes []struct {
 						Handle []struct {
-							Handler string
-							Realm   string
-							Headers []string
-						}
-					}
-				}
-			}
-		}
+							Handler string   `json:"handler"`
+							Realm   string   `json:"realm"`
+							Headers []string `json:"headers"`
+						} `json:"handle"`
+					} `json:"routes"`
+				} `json:"servers"`
+			} `json:"http"`
+		} `json:"apps"`
 	}
 	if err := json.Unmarshal(adapted, &config); err != nil {
 		tb.Fatalf("decoding: %v", err)

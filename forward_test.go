@@ -2,6 +2,7 @@ package logtoauth
 
 import (
 	"net/url"
+	"strings"
 	"testing"
 )
 
@@ -64,6 +65,38 @@ func TestSpellingsOfOneHeader(t *testing.T) {
 	} {
 		if got := spells(name, folded); got != want {
 			t.Errorf("%q spells %s: %t, want %t", name, folded, got, want)
+		}
+	}
+}
+
+func TestHeadersThatCannotCarryAClaim(t *testing.T) {
+	for _, test := range []struct {
+		name, header string
+		organization string
+		want         string // part of the mistake; "" is none
+	}{
+		{"a header of one's own", "X-User", "", ""},
+		{"no token", "X User", "", "not the name of a header"},
+		{"a line break", "X-User\r\nX-Admin", "", "not the name of a header"},
+		{"empty", "", "", "not the name of a header"},
+		{"the request's host", "host", "", "cannot carry a claim"},
+		{"what a proxy drops", "Connection", "", "cannot carry a claim"},
+		{"what frames the body", "Content_Length", "", "cannot carry a claim"},
+		{"what frames the body otherwise", "Transfer.Encoding", "", "cannot carry a claim"},
+		{"a token's place", "Authorization", "", "where a token may stand"},
+		{"what tells a foreign page from one's own", "Origin", "", "whose page uses a cookie token"},
+		{"what tells a foreign page from one's own, newly", "Sec-Fetch-Site", "", "whose page uses a cookie token"},
+		{"what the organization is read from", "X-Organization", "a-{http.request.header.x-organization}", "organization reads"},
+		{"beside what the organization is read from", "X-Organization", "{http.request.header.X-Org}", ""},
+	} {
+		h := &Handler{ForwardClaims: []ForwardClaim{{Claim: "sub", Header: test.header}}, Organizations: []string{test.organization}}
+		f := new(findings)
+		h.checkForwardClaims(f)
+		switch {
+		case test.want == "" && len(f.problems) > 0:
+			t.Errorf("%s: %v", test.name, f.problems)
+		case test.want != "" && (len(f.problems) != 1 || !strings.Contains(f.problems[0].Error(), test.want)):
+			t.Errorf("%s: %v, want %q", test.name, f.problems, test.want)
 		}
 	}
 }

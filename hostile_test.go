@@ -3,6 +3,7 @@ package logtoauth
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -46,7 +47,8 @@ http:// {
 		if got.StatusCode != http.StatusUnauthorized || got.Body != `{"error":"Invalid token"}` {
 			t.Errorf("%s: %d %s", attack.name, got.StatusCode, got.Body)
 		}
-		if lines := logLines(t, server.Logs()[before:], "request refused"); len(lines) != 1 || lines[0]["reason"] != string(attack.reason) || lines[0]["verified"] != false {
+		lines := logLines(t, server.Logs()[before:], "request refused")
+		if len(lines) != 1 || lines[0]["reason"] != string(attack.reason) || fmt.Sprint(lines[0]["verified"]) != "false" {
 			t.Errorf("%s: the log says %v, not %s", attack.name, lines, attack.reason)
 		}
 		challenge, err := parseChallenge(got.Header.Get("WWW-Authenticate"))
@@ -74,10 +76,7 @@ http:// {
 `)
 	full := map[string]any{"aud": testAPI, "organization_id": "org-1", "scope": "read", "role": mark}
 	without := func(claim string, value any) map[string]any {
-		claims := map[string]any{}
-		for name, v := range full {
-			claims[name] = v
-		}
+		claims := maps.Clone(full)
 		claims[claim] = value
 		return claims
 	}
@@ -286,7 +285,7 @@ func TestHostileShapesOfClaims(t *testing.T) {
 func TestEveryReasonIsInTheDecisionTable(t *testing.T) {
 	_, tenant := startDecisions(t)
 	seen := make(map[Reason]bool)
-	for _, row := range decisions(t, tenant) {
+	for _, row := range decisions(tenant) {
 		seen[row.reason] = true
 	}
 	for _, reason := range reasons {

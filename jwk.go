@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -79,8 +80,8 @@ func parseJWK(raw json.RawMessage) (*verificationKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err = checkPurpose(members); err != nil {
-		return nil, err
+	if unfit := checkPurpose(members); unfit != nil {
+		return nil, unfit
 	}
 	public, kty, crv, err := publicKey(members)
 	if err != nil {
@@ -168,7 +169,7 @@ func publicKey(members jwkMembers) (key crypto.PublicKey, kty, crv string, err e
 	case *ecdsa.PublicKey:
 		return public, "EC", public.Curve.Params().Name, nil
 	case ed25519.PublicKey:
-		return public, "OKP", "Ed25519", nil
+		return public, "OKP", "Ed25519", checkEd25519(public)
 	case *rsa.PublicKey:
 		return public, "RSA", "", checkRSA(public)
 	default:
@@ -184,6 +185,30 @@ func checkRSA(key *rsa.PublicKey) error {
 		return fmt.Errorf("its RSA modulus has %d bits, not %d to %d", bits, minRSABits, maxRSABits)
 	case key.N.Bit(0) == 0 || key.E < 3 || key.E%2 == 0:
 		return errors.New("it is no valid RSA key")
+	}
+	return nil
+}
+
+// smallOrderY are the y-coordinates of the points of small order in every
+// spelling, canonical or not, as Ed25519 encodes them but for the sign.
+var smallOrderY = []string{
+	"0000000000000000000000000000000000000000000000000000000000000000",
+	"0100000000000000000000000000000000000000000000000000000000000000",
+	"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+	"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+	"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+}
+
+// checkEd25519 refuses the keys for which anyone can sign: multiplied with a
+// point of small order, one hash in eight or more vanishes, and the signature
+// with it.
+func checkEd25519(key ed25519.PublicKey) error {
+	y := slices.Clone(key)
+	y[len(y)-1] &= 0x7f // without the sign
+	if slices.Contains(smallOrderY, hex.EncodeToString(y)) {
+		return errors.New("it is an Ed25519 point of small order")
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net"
 	"net/http"
 	"testing"
@@ -21,9 +22,7 @@ func discoveryWith(t *testing.T, tenant *devtenant.Tenant, members map[string]an
 	if err := json.Unmarshal(tenant.Discovery(), &document); err != nil {
 		t.Fatal(err)
 	}
-	for name, value := range members {
-		document[name] = value
-	}
+	maps.Copy(document, members)
 	text, err := json.Marshal(document)
 	if err != nil {
 		t.Fatal(err)

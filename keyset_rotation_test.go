@@ -104,6 +104,7 @@ func TestRotationDuringAFetchInFlight(t *testing.T) {
 func TestKeysComeAndGo(t *testing.T) {
 	for name, tt := range map[string]func(t *testing.T, b *bench, first string){
 		"after two rotations the first key is refused": func(t *testing.T, b *bench, first string) {
+			t.Helper()
 			b.Rotate("")
 			b.fetched(t)
 			if !b.serves(first) {
@@ -116,6 +117,7 @@ func TestKeysComeAndGo(t *testing.T) {
 			}
 		},
 		"a staged key costs no fetch when it starts to sign": func(t *testing.T, b *bench, first string) {
+			t.Helper()
 			staged := b.Stage("")
 			advance(10 * time.Minute)
 			before := b.Counts().JWKS
@@ -127,7 +129,8 @@ func TestKeysComeAndGo(t *testing.T) {
 				t.Error("the previous key is gone")
 			}
 		},
-		"from EC to RSA without alg": func(t *testing.T, b *bench, first string) {
+		"from EC to RSA without alg": func(t *testing.T, b *bench, _ string) {
+			t.Helper()
 			kid := b.Rotate("RS256")
 			b.fetched(t)
 			key := b.ks.current(time.Now()).key(kid)
@@ -136,6 +139,7 @@ func TestKeysComeAndGo(t *testing.T) {
 			}
 		},
 		"a removed key is refused with the next snapshot": func(t *testing.T, b *bench, first string) {
+			t.Helper()
 			key := b.ks.current(time.Now()).key(first)
 			b.Rotate("")
 			b.RemoveKey(first)
@@ -145,6 +149,7 @@ func TestKeysComeAndGo(t *testing.T) {
 			}
 		},
 		"an unchanged key keeps its identity": func(t *testing.T, b *bench, first string) {
+			t.Helper()
 			key := b.ks.current(time.Now()).key(first)
 			b.Rotate("")
 			if s := b.fetched(t); !s.has(key) {
@@ -155,6 +160,7 @@ func TestKeysComeAndGo(t *testing.T) {
 			}
 		},
 		"other material under the same kid is another key": func(t *testing.T, b *bench, first string) {
+			t.Helper()
 			key := b.ks.current(time.Now()).key(first)
 			other := newTenant()
 			b.SetJWKS([]byte(replaceKID(other.JWKS(), other.SigningKID(), first)))

@@ -87,8 +87,9 @@ func (b *bench) logged(message string) int { return b.logs.FilterMessage(message
 
 // reason is what the first log entry names as the reason of a failure.
 func (b *bench) reason() failureKind {
-	for _, entry := range b.logs.All() {
-		if reason, ok := entry.ContextMap()["reason"].(string); ok {
+	logs := b.logs.All()
+	for i := range logs {
+		if reason, ok := logs[i].ContextMap()["reason"].(string); ok {
 			return failureKind(reason)
 		}
 	}
@@ -156,7 +157,7 @@ func TestNoGoroutineOutlivesTheKeySet(t *testing.T) {
 		if err := b.ks.Destruct(); err != nil {
 			t.Error(err)
 		}
-		if b.ks.await(t.Context()) != nil || b.ks.awaitKey(t.Context(), "x") != nil {
+		if b.ks.await(t.Context()) != nil || b.ks.awaitKey(t.Context(), "x") != nil || b.ks.refreshNow(t.Context()) == nil {
 			t.Error("an ended key set serves keys")
 		}
 	})

@@ -61,7 +61,8 @@ func (ks *KeySet) awaitKey(ctx context.Context, kid string) *snapshot {
 		}
 		r, fresh := ks.roundForKey(time.Now(), mayForce)
 		if r == nil {
-			return s
+			// A fetch may have ended since s was read.
+			return ks.current(time.Now())
 		}
 		if !ks.wait(ctx, r) || fresh {
 			return ks.current(time.Now())
@@ -143,17 +144,16 @@ func (ks *KeySet) refreshNow(ctx context.Context) error {
 	ks.start()
 	ks.mu.Lock()
 	r := ks.pending
-	if r == nil && !ks.closed {
+	if r == nil {
 		r = ks.request(false)
 	}
 	ks.mu.Unlock()
-	if r == nil {
-		return context.Canceled
-	}
 	select {
 	case <-r.done:
 		return r.err
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-ks.life.Done():
+		return ks.life.Err()
 	}
 }

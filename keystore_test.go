@@ -219,7 +219,10 @@ func TestFreshKeysWinOverStoredOnes(t *testing.T) {
 // and not fatal; with the tenant it is overwritten.
 func TestStorageThatCannotBeBelieved(t *testing.T) {
 	edit := func(change func(*storedKeys)) func(*testing.T, *memoryStorage) {
-		return func(t *testing.T, s *memoryStorage) { s.edit(t, testConfig(), change) }
+		return func(t *testing.T, s *memoryStorage) {
+			t.Helper()
+			s.edit(t, testConfig(), change)
+		}
 	}
 	write := func(text string) func(*testing.T, *memoryStorage) {
 		return func(_ *testing.T, s *memoryStorage) { s.files[storagePath(testConfig())] = []byte(text) }
@@ -282,7 +285,9 @@ func TestKeyAddedToTheStorageDoesNotOutliveTheTenantsAnswer(t *testing.T) {
 		storage := stored(t, tenant, testConfig())
 		evil := newTenant()
 		storage.edit(t, testConfig(), func(s *storedKeys) {
-			var set struct{ Keys []json.RawMessage }
+			var set struct {
+				Keys []json.RawMessage `json:"keys"`
+			}
 			if err := json.Unmarshal(evil.JWKS(), &set); err != nil {
 				t.Fatal(err)
 			}

@@ -3,6 +3,7 @@ package logtoauth
 import (
 	"encoding/json"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -86,9 +87,9 @@ func skipValue(text string, i int) int {
 
 // get returns the JSON text of a member, or "".
 func (m members) get(name string) string {
-	for i := len(m) - 1; i >= 0; i-- {
-		if m[i].name == name {
-			return m[i].value
+	for _, member := range slices.Backward(m) {
+		if member.name == name {
+			return member.value
 		}
 	}
 	return ""

@@ -60,8 +60,12 @@ func (s *requestState) report(refusal *Refusal) {
 	}
 }
 
-// logReason puts the reason of a refusal into Caddy's access log.
+// logReason puts the reason of a refusal into Caddy's access log, if the
+// server has one.
 func logReason(ctx context.Context, reason Reason) {
+	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok && server.Logs == nil {
+		return
+	}
 	if fields, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		fields.Add(zap.String("logto_reason", string(reason)))
 	}

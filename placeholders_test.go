@@ -198,7 +198,7 @@ func TestStateShowsNothing(t *testing.T) {
 	r := caddyRequest(t, http.MethodGet, "/")
 	state := stateOf(r)
 	state.info, state.organizationID = mustDecode(t, `{"exp":1,"sub":"`+secret+`"}`), secret
-	encoded, err := json.Marshal(state)
+	encoded, err := json.Marshal(state) //nolint:staticcheck // that it has nothing to show is what is tested
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +206,7 @@ func TestStateShowsNothing(t *testing.T) {
 		"{http.vars.logto_auth}": expand(r, "{http.vars.logto_auth}"),
 		"%v":                     fmt.Sprintf("%v", state),
 		"%+v":                    fmt.Sprintf("%+v", state),
-		"%s":                     fmt.Sprintf("%s", state),
+		"%s":                     state.String(),
 		"JSON":                   string(encoded),
 	} {
 		if strings.Contains(text, secret) {

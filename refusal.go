@@ -1,9 +1,8 @@
 package logtoauth
 
 import (
-	"encoding/json"
-	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 )
 
@@ -185,6 +184,7 @@ func (r *Refusal) challenge(realm, metadataURL string, fallbackScopes []string) 
 		scopes = fallbackScopes
 	}
 	var b strings.Builder
+	b.Grow(160) // the usual length, so that it need not grow by steps
 	b.WriteString("Bearer")
 	separator := byte(' ')
 	attribute := func(name, value string) {
@@ -229,13 +229,13 @@ func writeQuotedString(b *strings.Builder, value string) {
 
 // body renders the JSON body of the answer.
 func (r *Refusal) body() []byte {
-	// A map of strings always marshals.
-	body, _ := json.Marshal(map[string]string{"error": r.Text})
-	return body
+	// The texts are printable ASCII, which Go and JSON quote alike.
+	body := append(make([]byte, 0, 96), `{"error":`...)
+	return append(strconv.AppendQuote(body, r.Text), '}')
 }
 
 // seconds renders a span for an error_description.
-func seconds(n int64) string { return fmt.Sprintf("%d s", n) }
+func seconds(n int64) string { return strconv.FormatInt(n, 10) + " s" }
 
 // Interface guard.
 var _ error = (*Refusal)(nil)

@@ -201,6 +201,7 @@ func TestRequireThroughCaddy(t *testing.T) {
 		{"anonymous with a scope", "optional", "/write", nil, 401, anonymous, ""},
 		{"another scheme at a members' page", "optional", "/members", options(caddytest.Header("Authorization", "Basic eA==")), 401, refusedWith(`Authorization header must start with "Bearer "`), ""},
 		{"a client at a members' page", "optional", "/members", read, 200, "hello user-1", ""},
+		{"several tokens where none is needed", "optional", "/", append(slices.Clone(read), read...), 400, refusedWith("Multiple access tokens"), ""},
 		{"a bad token", "optional", "/", options(caddytest.Bearer("x.y.z")), 401, refusedWith("Invalid token"), ""},
 
 		{"no logto_auth", "alone", "/", read, 401, anonymous, ""},

@@ -7,6 +7,9 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
+// challengeHeader is WWW-Authenticate as net/http keeps it.
+const challengeHeader = "Www-Authenticate"
+
 // responder answers refused requests the way a site wants it.
 type responder struct {
 	handleErrors bool
@@ -25,23 +28,28 @@ type responder struct {
 func (p *responder) refuse(w http.ResponseWriter, r *http.Request, refusal *Refusal) error {
 	logReason(r.Context(), refusal.Reason)
 	header := w.Header()
-	header.Set("Cache-Control", "no-store")
+	lines := make([]string, 0, 5) // for all of them in one place
+	set := func(name, value string) {
+		lines = append(lines, value)
+		header[name] = lines[len(lines)-1 : len(lines) : len(lines)]
+	}
+	set("Cache-Control", "no-store")
 	if challenge := refusal.challenge(p.realm, p.metadataURL, p.scopes); challenge != "" {
-		header.Set("WWW-Authenticate", challenge)
+		set(challengeHeader, challenge)
 	}
 	if refusal.RetryAfter > 0 {
-		header.Set("Retry-After", strconv.Itoa(refusal.RetryAfter))
+		set("Retry-After", strconv.Itoa(refusal.RetryAfter))
 	}
 	if p.handleErrors {
 		return caddyhttp.Error(refusal.Status, refusal)
 	}
 	body := refusal.body()
-	header.Set("Content-Type", "application/json")
-	header.Set("Content-Length", strconv.Itoa(len(body)))
+	set("Content-Type", "application/json")
+	set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(refusal.Status)
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	_, err := w.Write(body) //nolint:gosec // one of the fixed texts, as JSON
+	_, err := w.Write(body)
 	return err
 }

@@ -53,12 +53,12 @@ func (s *site) alice(extra map[string]any) string {
 
 // received is a request as the upstream got it.
 type received struct {
-	Proto   string
-	Method  string
-	URI     string
-	Header  http.Header
-	Trailer http.Header
-	Body    string
+	Proto   string      `json:"proto"`
+	Method  string      `json:"method"`
+	URI     string      `json:"uri"`
+	Header  http.Header `json:"header"`
+	Trailer http.Header `json:"trailer"`
+	Body    string      `json:"body"`
 }
 
 func echo(w http.ResponseWriter, r *http.Request) {

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -96,14 +97,15 @@ func fetchFrom(t *testing.T, server *httptest.Server, path string) (*answer, err
 }
 
 func TestHTTP2(t *testing.T) {
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprint(w, r.Proto)
+	var proto string
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		proto = r.Proto
 	}))
 	server.EnableHTTP2 = true
 	server.StartTLS()
 	defer server.Close()
-	if got, err := fetchFrom(t, server, "/"); err != nil || string(got.body) != "HTTP/2.0" {
-		t.Errorf("%v, %v", got, err)
+	if _, err := fetchFrom(t, server, "/"); err != nil || proto != "HTTP/2.0" {
+		t.Errorf("%s, %v", proto, err)
 	}
 }
 
@@ -147,7 +149,7 @@ func TestRedirects(t *testing.T) {
 	mux.HandleFunc("/{n}", func(w http.ResponseWriter, r *http.Request) {
 		var n int
 		if _, err := fmt.Sscan(r.PathValue("n"), &n); err != nil || n == 0 {
-			fmt.Fprint(w, "there")
+			_, _ = io.WriteString(w, "there")
 			return
 		}
 		http.Redirect(w, r, fmt.Sprint("/", n-1), http.StatusTemporaryRedirect)
@@ -205,7 +207,7 @@ func TestEndDuringAFetchThatHangs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
+	t.Cleanup(func() { _ = listener.Close() })
 	accepted := make(chan net.Conn)
 	go func() {
 		if conn, err := listener.Accept(); err == nil {
@@ -250,7 +252,6 @@ func TestProxyFromTheEnvironment(t *testing.T) {
 		tenant.ServeHTTP(w, r)
 	}))
 	defer proxy.Close()
-	//nolint:gosec // this very test
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestProxyFromTheEnvironment$")
 	cmd.Env = append(os.Environ(), "LOGTO_AUTH_TEST_PROXY=1", "HTTP_PROXY="+proxy.URL, "NO_PROXY=")
 	if output, err := cmd.CombinedOutput(); err != nil {

@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"text/tabwriter"
-	"time"
 )
 
 // result is a check and the answer it got.
@@ -20,33 +20,70 @@ type result struct {
 
 // ask sends the requests of all sections, in their order.
 func ask(ctx context.Context, s *stack, sections []section) ([]result, error) {
-	// Its own transport: a proxy of the environment has no part in this.
-	transport := new(http.Transport)
-	defer transport.CloseIdleConnections()
-	client := &http.Client{Transport: transport, Timeout: 30 * time.Second}
 	var results []result
 	for _, section := range sections {
-		for _, check := range section.checks {
-			got, err := send(ctx, client, s, section.host, check)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %s: %w", section.title, check.name, err)
-			}
-			results = append(results, result{section.title, check.name, check.want, got})
+		got, err := askSection(ctx, s, section)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", section.title, err)
 		}
+		results = append(results, got...)
 	}
 	return results, nil
 }
 
-func send(ctx context.Context, client *http.Client, s *stack, host string, c check) (answer, error) {
+// askSection sends the requests of one section, amid others where the tenant
+// changes meanwhile.
+func askSection(ctx context.Context, s *stack, section section) ([]result, error) {
+	if section.meanwhile == nil {
+		return askAll(ctx, s, section, func() error { return nil })
+	}
+	stream := startTraffic(ctx, s, section.host, *section.meanwhile)
+	results, err := askAll(ctx, s, section, stream.lap)
+	streamed, streamErr := stream.stop()
+	if err := errors.Join(err, streamErr); err != nil {
+		return nil, err
+	}
+	streamed.section = section.title
+	return append(results, streamed), nil
+}
+
+// askAll sends the requests of one section. Whenever the tenant has changed,
+// settle is called before the next request.
+func askAll(ctx context.Context, s *stack, section section, settle func() error) ([]result, error) {
+	results := make([]result, 0, len(section.checks)+1)
+	for _, check := range section.checks {
+		if check.before != nil {
+			if err := check.before(ctx, s); err != nil {
+				return nil, fmt.Errorf("%s: %w", check.name, err)
+			}
+			if err := settle(); err != nil {
+				return nil, err
+			}
+		}
+		token := ""
+		if check.token != nil {
+			token = check.token(s)
+		}
+		got, err := send(ctx, s, section.host, check, token)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", check.name, err)
+		}
+		results = append(results, result{section.title, check.name, check.want, got})
+	}
+	return results, nil
+}
+
+// send sends the request of a check with this token; empty is none.
+func send(ctx context.Context, s *stack, host string, c check, token string) (answer, error) {
 	request, err := http.NewRequestWithContext(ctx, c.method, "http://"+s.caddy+c.path, http.NoBody)
 	if err != nil {
 		return answer{}, err
 	}
 	request.Host = host
-	if c.token != nil {
-		request.Header.Set("Authorization", "Bearer "+c.token(s.tenant))
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
 	}
-	response, err := client.Do(request)
+	response, err := s.client.Do(request)
 	if err != nil {
 		return answer{}, err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -36,24 +37,48 @@ func TestCheckGetsTheAnswersThatTheGuideTells(t *testing.T) {
 }
 
 func TestCheckFailsWhenAnAnswerDiffers(t *testing.T) {
-	keepEnvironment(t)
-	// The same sites, but the API takes the tokens of every organization.
 	text, err := os.ReadFile(exampleCaddyfile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	open := strings.Replace(string(text), "audience https://api.example.com", "audience https://api.example.com\n\t\torganization ignore", 1)
-	config := filepath.Join(t.TempDir(), "Caddyfile")
-	if err := os.WriteFile(config, []byte(open), 0o600); err != nil { //nolint:gosec // the path is the test's own
-		t.Fatal(err)
-	}
-	var out strings.Builder
-	err = checkAnswers(t.Context(), config, &out)
-	if err == nil || !strings.Contains(err.Error(), "1 of ") {
-		t.Errorf("an answer that differs was told as %v", err)
-	}
-	if got := strings.Count(out.String(), "DIFFERS"); got != 1 {
-		t.Errorf("%d lines say DIFFERS, not 1:\n%s", got, out.String())
+	for name, test := range map[string]struct {
+		line, more string // added to Caddyfile.example
+		differing  []string
+	}{
+		"the API takes the tokens of every organization": {
+			line: "audience https://api.example.com", more: "organization ignore",
+			differing: []string{"an organization's token"},
+		},
+		"keys are of no use once a fetch has failed": {
+			line: "endpoint {$LOGTO_ENDPOINT:http://localhost:3001}", more: "max_stale 0",
+			differing: []string{
+				"Caddy has asked for keys in vain: another one",
+				"a forged token",
+				"requests with good tokens all the while",
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			keepEnvironment(t)
+			config := filepath.Join(t.TempDir(), "Caddyfile")
+			changed := strings.Replace(string(text), test.line, test.line+"\n\t\t"+test.more, 1)
+			if err := os.WriteFile(config, []byte(changed), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var out strings.Builder
+			err := checkAnswers(t.Context(), config, &out)
+			if err == nil || !strings.HasPrefix(err.Error(), fmt.Sprintf("%d of ", len(test.differing))) {
+				t.Errorf("answers that differ were told as %v", err)
+			}
+			if got := strings.Count(out.String(), "DIFFERS"); got != len(test.differing) {
+				t.Errorf("%d lines say DIFFERS, not %d:\n%s", got, len(test.differing), out.String())
+			}
+			for _, name := range test.differing {
+				if !regexp.MustCompile(`(?m)^  DIFFERS +` + regexp.QuoteMeta(name)).MatchString(out.String()) {
+					t.Errorf("no line says DIFFERS of %q:\n%s", name, out.String())
+				}
+			}
+		})
 	}
 }
 
@@ -71,13 +96,29 @@ func TestGuideHoldsAWorkingLineForEachCheck(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := 1 // the line that gets a token
-	for _, section := range sections {
-		want += len(section.checks)
-	}
-	if len(lines) != want {
+	if want := len(answersOfTheGuide()); len(lines) != want {
 		t.Errorf("the guide has %d curl lines, not %d", len(lines), want)
 	}
+}
+
+// answersOfTheGuide are those to its curl lines, in their order: one that gets
+// a token, three of the admin API, then the checks.
+func answersOfTheGuide() []answer {
+	wanted := []answer{
+		{200, `{"access_token":"ey`, ""},
+		{200, `"last_error":""`, ""},
+		{200, `"source":"tenant"`, ""},
+		{200, "\ncaddy_logto_auth_jwks_keys{", ""},
+	}
+	for _, section := range sections {
+		if section.meanwhile != nil {
+			continue
+		}
+		for _, check := range section.checks {
+			wanted = append(wanted, check.want)
+		}
+	}
+	return wanted
 }
 
 // runWithCurl sends the printed lines by hand, as a reader does.
@@ -88,19 +129,14 @@ func runWithCurl(t *testing.T, lines []string) error {
 		t.Log("curl is not installed: its lines are counted only")
 		return nil
 	}
-	wanted := []answer{{status: 200}}
-	for _, section := range sections {
-		for _, check := range section.checks {
-			wanted = append(wanted, check.want)
-		}
-	}
+	wanted := answersOfTheGuide()
 	for i, line := range lines {
 		words := regexp.MustCompile(`"[^"]*"|\S+`).FindAllString(line, -1)
 		for j := range words {
 			words[j] = strings.Trim(words[j], `"`)
 		}
 		words = append(words[1:], "-sS", "-w", "\n%{http_code}")
-		output, err := exec.CommandContext(t.Context(), curl, words...).CombinedOutput() //nolint:gosec // the lines are the demo's own
+		output, err := exec.CommandContext(t.Context(), curl, words...).CombinedOutput()
 		if err != nil {
 			return errors.New(line + ": " + string(output))
 		}
@@ -108,8 +144,8 @@ func runWithCurl(t *testing.T, lines []string) error {
 		if status := got[len(got)-3:]; status != wanted[i].String()[:3] {
 			t.Errorf("%s\nanswered %s, not %d", line, got, wanted[i].status)
 		}
-		if i == 0 && !strings.Contains(got, `"access_token":"ey`) {
-			t.Errorf("%s\nissued no token: %s", line, got)
+		if !strings.Contains(got, wanted[i].body) {
+			t.Errorf("%s\nanswered %s, not %s", line, got, wanted[i].body)
 		}
 	}
 	return nil

@@ -14,7 +14,14 @@ func printGuide(out io.Writer, s *stack) error {
 	fmt.Fprintf(&b, "Tenant  %s, with discovery at %s%s\n", s.tenant.Issuer(), s.tenant.Endpoint(), devtenant.DiscoveryPath)
 	fmt.Fprintf(&b, "Caddy   http://%s, from %s; what it refuses is explained on standard error\n", s.caddy, s.config)
 	fmt.Fprintf(&b, "\nA token of your own, where resource, organization_id and scope may vary:\n  %s\n", tokenLine(s))
+	fmt.Fprintf(&b, "\nWhat Caddy knows of the tenant's keys; fetching them now; what it counts:\n  %s\n  %s\n  %s\n",
+		"curl http://"+s.admin+tenantsPath, "curl -X POST http://"+s.admin+refreshPath, "curl http://"+s.admin+metricsPath)
 	for _, section := range sections {
+		if section.meanwhile != nil {
+			fmt.Fprintf(&b, "\n\n%s\n%s\n\n", section.title, strings.Repeat("=", len(section.title)))
+			fmt.Fprint(&b, "# Only -check does this: it sends requests all the while and expects no good token to be refused.\n")
+			continue
+		}
 		fmt.Fprintf(&b, "\n\n%s\n%s\n", section.title, strings.Repeat("=", len(section.title)))
 		for _, check := range section.checks {
 			fmt.Fprintf(&b, "\n# %s: expect %d %s\n", check.name, check.want.status, check.want.body)
@@ -41,7 +48,7 @@ func curlLine(s *stack, host string, c check) string {
 		words = append(words, "-H", `"Host: `+host+`"`)
 	}
 	if c.token != nil {
-		words = append(words, "-H", `"Authorization: Bearer `+c.token(s.tenant)+`"`)
+		words = append(words, "-H", `"Authorization: Bearer `+c.token(s)+`"`)
 	}
 	return strings.Join(append(words, "http://"+s.caddy+c.path), " ")
 }

@@ -1,7 +1,7 @@
 // Command demo shows logto_auth at work on one machine: a throw-away tenant,
 // Caddy with Caddyfile.example, tokens, and curl lines with the answers to
-// expect. With -check it sends those requests itself and fails if an answer
-// differs.
+// expect. With -check it sends those requests itself, rotates the tenant's keys
+// and stops it for a while amid requests, and fails if an answer differs.
 package main
 
 import (
@@ -50,7 +50,7 @@ func serve(ctx context.Context, config string, out io.Writer) error {
 
 // checkAnswers sends the requests of the guide and reports on the answers.
 func checkAnswers(ctx context.Context, config string, out io.Writer) error {
-	return withStack(ctx, config, "WARN", func(s *stack) error {
+	return withStack(ctx, config, "INFO", func(s *stack) error {
 		results, err := ask(ctx, s, sections)
 		if err != nil {
 			return err

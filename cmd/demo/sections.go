@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -17,6 +18,10 @@ type section struct {
 	title  string
 	host   string // empty: the address itself
 	checks []check
+
+	// meanwhile is sent over and over, with new tokens and such that were seen
+	// before, while the checks change the tenant. Only -check does that.
+	meanwhile *check
 }
 
 // check is a request and the answer to expect.
@@ -25,8 +30,11 @@ type check struct {
 	method string // empty: GET
 	path   string
 
-	// token issues the token to send; nil sends none.
-	token func(*devtenant.Tenant) string
+	// before changes the tenant before the request is sent, if not nil.
+	before func(context.Context, *stack) error
+
+	// token returns the token to send; nil sends none.
+	token func(*stack) string
 
 	want answer
 }
@@ -59,8 +67,8 @@ var sections = []section{
 		{
 			name:  "a good token",
 			path:  "/api/protected",
-			token: issue(alice(devtenant.TokenRequest{Resource: api, Scope: "read:products"})),
-			want:  answer{200, `{"auth":{"sub":"alice","clientId":"web-app","organizationId":null,"scopes":["read:products"],"audience":["https://api.example.com"]}}`, ""},
+			token: admitted.token,
+			want:  admitted.want,
 		},
 		{
 			name:  "the scope that the route asks for",
@@ -96,19 +104,19 @@ var sections = []section{
 		{
 			name:  "an opaque token: the client did not ask for a resource",
 			path:  "/api/protected",
-			token: (*devtenant.Tenant).OpaqueToken,
+			token: func(s *stack) string { return s.tenant.OpaqueToken() },
 			want:  answer{401, `{"error":"Invalid token"}`, `Bearer error="invalid_token", error_description="The token is no JWT: request an access token for a resource"`},
 		},
 		{
 			name:  "an ID token",
 			path:  "/api/protected",
-			token: func(t *devtenant.Tenant) string { return t.IDToken("alice", "web-app") },
+			token: func(s *stack) string { return s.tenant.IDToken("alice", "web-app") },
 			want:  answer{401, `{"error":"Invalid token"}`, `Bearer error="invalid_token", error_description="The token is no access token"`},
 		},
 		{
 			name:  "a forged token",
 			path:  "/api/protected",
-			token: forge,
+			token: forge("ES384"),
 			want:  answer{401, `{"error":"Invalid token"}`, `Bearer error="invalid_token", error_description="The token's signature is invalid"`},
 		},
 	}},
@@ -170,6 +178,82 @@ var sections = []section{
 			want:  answer{403, `{"error":"Invalid audience for organization-level API resources"}`, `Bearer error="invalid_token"`},
 		},
 	}},
+	{title: "Keys that rotate, and a tenant that stops for a while", meanwhile: &admitted, checks: []check{
+		{
+			name:   "a token of the first key",
+			path:   "/api/protected",
+			before: keep("first"),
+			token:  kept("first"),
+			want:   admitted.want,
+		},
+		{
+			name:   "the tenant replaces its EC key by an RSA key: a new token, at once",
+			path:   "/api/protected",
+			before: rotateAtOnce,
+			token:  admitted.token,
+			want:   admitted.want,
+		},
+		{
+			name:  "a token of the key before, which the tenant still publishes",
+			path:  "/api/protected",
+			token: kept("first"),
+			want:  admitted.want,
+		},
+		{
+			name:   "the tenant is gone: a token that Caddy has never seen",
+			path:   "/api/protected",
+			before: stopTenant,
+			token:  kept("second"),
+			want:   admitted.want,
+		},
+		{
+			name:   "Caddy has asked for keys in vain: another one",
+			path:   "/api/protected",
+			before: refreshInVain,
+			token:  admitted.token,
+			want:   admitted.want,
+		},
+		{
+			name:  "a forged token",
+			path:  "/api/protected",
+			token: forge("RS256"),
+			want:  answer{401, `{"error":"Invalid token"}`, `Bearer error="invalid_token", error_description="The token's signature is invalid"`},
+		},
+		{
+			name:   "the tenant is back, with a next key, and Caddy has noticed: a new token",
+			path:   "/api/protected",
+			before: restartTenant,
+			token:  admitted.token,
+			want:   admitted.want,
+		},
+		{
+			name:   "the next key signs and the first one is withdrawn: a new token",
+			path:   "/api/protected",
+			before: rotateAsAnnounced,
+			token:  admitted.token,
+			want:   admitted.want,
+		},
+		{
+			name:  "a token of the second key",
+			path:  "/api/protected",
+			token: kept("second"),
+			want:  admitted.want,
+		},
+		{
+			name:  "a token of the first key, rotated out twice",
+			path:  "/api/protected",
+			token: kept("first"),
+			want:  answer{401, `{"error":"Invalid token"}`, `Bearer error="invalid_token", error_description="The token's signing key is unknown"`},
+		},
+	}},
+}
+
+// admitted is a request that is to be let in whatever happens to the tenant.
+var admitted = check{
+	name:  "requests with good tokens all the while",
+	path:  "/api/protected",
+	token: issue(alice(devtenant.TokenRequest{Resource: api, Scope: "read:products"})),
+	want:  answer{200, `{"auth":{"sub":"alice","clientId":"web-app","organizationId":null,"scopes":["read:products"],"audience":["https://api.example.com"]}}`, ""},
 }
 
 // alice makes a request for a token one of a user's.
@@ -178,14 +262,22 @@ func alice(request devtenant.TokenRequest) devtenant.TokenRequest {
 	return request
 }
 
-func issue(request devtenant.TokenRequest) func(*devtenant.Tenant) string {
-	return func(t *devtenant.Tenant) string { return t.Token(request) }
+// issue returns a new token.
+func issue(request devtenant.TokenRequest) func(*stack) string {
+	return func(s *stack) string { return s.tenant.Token(request) }
+}
+
+// kept returns a token that was kept under this name.
+func kept(name string) func(*stack) string {
+	return func(s *stack) string { return s.kept[name] }
 }
 
 // forge signs a good token's claims with a stranger's key under the tenant's
 // key ID.
-func forge(t *devtenant.Tenant) string {
-	stranger := devtenant.New(devtenant.Options{Issuer: t.Issuer()})
-	claims := t.Claims(alice(devtenant.TokenRequest{Resource: api, Scope: "read:products"}))
-	return stranger.Sign(map[string]any{"kid": t.SigningKID()}, claims)
+func forge(algorithm string) func(*stack) string {
+	return func(s *stack) string {
+		stranger := devtenant.New(devtenant.Options{Issuer: s.tenant.Issuer(), Algorithm: algorithm})
+		claims := s.tenant.Claims(alice(devtenant.TokenRequest{Resource: api, Scope: "read:products"}))
+		return stranger.Sign(map[string]any{"kid": s.tenant.SigningKID()}, claims)
+	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"net/http"
 	"os"
 	"slices"
@@ -16,36 +15,36 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard" // the directives of the Caddyfile
 
 	_ "github.com/caddy-logto/caddy-logto-auth"
-	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
-)
-
-// shutdownTimeout bounds how long the tenant waits for requests under way.
-const shutdownTimeout = 5 * time.Second
-
-// A client of the tenant, for those who want tokens of their own.
-const (
-	demoClient = "demo"
-	demoSecret = "demo-secret"
 )
 
 // stack is what the demo runs.
 type stack struct {
-	tenant *devtenant.Tenant
+	tenant *tenantServer
 
 	// config is the Caddyfile that Caddy serves.
 	config string
 
-	// caddy is the address that Caddy listens on.
-	caddy string
+	// caddy and admin are the addresses that Caddy and the routes of its admin
+	// API listen on.
+	caddy, admin string
+
+	// client sends the requests of -check.
+	client *http.Client
+
+	// kept holds tokens for later requests, by a name.
+	kept map[string]string
+
+	// nextKey is the ID of a key that the tenant publishes ahead of its use.
+	nextKey string
 }
 
 // withStack starts the tenant and Caddy, runs do, and ends both.
 func withStack(ctx context.Context, config, logLevel string, do func(*stack) error) (err error) {
-	tenant, stopTenant, err := startTenant(ctx)
+	tenant, err := newTenant(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, stopTenant()) }()
+	defer func() { err = errors.Join(err, tenant.stop()) }()
 
 	storage, err := os.MkdirTemp("", "logto-demo-")
 	if err != nil {
@@ -59,42 +58,19 @@ func withStack(ctx context.Context, config, logLevel string, do func(*stack) err
 	if err != nil {
 		return err
 	}
-	return do(&stack{tenant: tenant, config: config, caddy: address})
-}
-
-// startTenant serves a new tenant on a free loopback port.
-func startTenant(ctx context.Context) (*devtenant.Tenant, func() error, error) {
-	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
+	admin, err := startAdmin(ctx)
 	if err != nil {
-		return nil, nil, fmt.Errorf("listening for the tenant: %w", err)
+		return err
 	}
-	tenant := devtenant.New(devtenant.Options{
-		Issuer: "http://" + listener.Addr().String() + "/oidc",
-		// The printed tokens should last as long as somebody plays with them.
-		TokenTTL: 24 * time.Hour,
+	defer func() { err = errors.Join(err, admin.stop()) }()
+	// Its own transport: a proxy of the environment has no part in this.
+	transport := &http.Transport{MaxIdleConnsPerHost: trafficWorkers + 1}
+	defer transport.CloseIdleConnections()
+	return do(&stack{
+		tenant: tenant, config: config, caddy: address, admin: admin.address,
+		client: &http.Client{Transport: transport, Timeout: 30 * time.Second},
+		kept:   make(map[string]string),
 	})
-	tenant.RegisterClient(demoClient, demoSecret,
-		devtenant.Permission{Resource: api, Scopes: []string{"read:products", "write:orders"}},
-		devtenant.Permission{OrganizationID: "acme", Scopes: []string{"read:members"}},
-		devtenant.Permission{Resource: api, OrganizationID: "acme", Scopes: []string{"read:invoices"}},
-	)
-	server := &http.Server{Handler: tenant, ReadHeaderTimeout: shutdownTimeout}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	stop := func() error {
-		// The context ends when the demo is interrupted, which is just now.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
-		defer cancel()
-		if err := server.Shutdown(ctx); err != nil {
-			return fmt.Errorf("stopping the tenant: %w", err)
-		}
-		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
-			return fmt.Errorf("serving the tenant: %w", err)
-		}
-		return nil
-	}
-	return tenant, stop, nil
 }
 
 // startCaddy loads the Caddyfile and returns the address it listens on.

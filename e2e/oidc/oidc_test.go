@@ -115,7 +115,8 @@ func TestTokensOfTheThreeModels(t *testing.T) {
 			organizationRefused, wrongOrgAudience, organizationMismatch, 403, 403, 403,
 		},
 		{
-			"user, ID token", grant{AccessToken: user.IDToken},
+			"user, ID token",
+			grant{AccessToken: user.IDToken},
 			invalidToken, invalidToken, invalidToken, 401, 401, 401,
 		},
 		{

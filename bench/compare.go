@@ -1,0 +1,234 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
+)
+
+// round is what one server did in one round.
+type round struct {
+	processor float64 // µs for each request
+	rate      float64 // requests per second
+	p50, p99  float64 // µs
+}
+
+// result compares the rounds of a workload, in pairs.
+type result struct {
+	name              string
+	plain, protected  round // medians
+	ratio             round // medians of the pairs' ratios
+	plainMB           float64
+	protectedMB       float64
+	fetches           int
+	requests, seconds float64
+}
+
+func (r result) String() string {
+	return fmt.Sprintf("%-28s processor %6.1f → %6.1f µs (×%.3f), requests/s ×%.2f, p50 ×%.2f, p99 ×%.2f, peak %3.0f → %3.0f MB",
+		r.name, r.plain.processor, r.protected.processor, r.ratio.processor, r.ratio.rate, r.ratio.p50, r.ratio.p99, r.plainMB, r.protectedMB)
+}
+
+// side is one of the two servers with its client.
+type side struct {
+	*server
+	*client
+	status   int
+	requests [][]byte
+	next     atomic.Uint64
+}
+
+// compare runs a workload against a site without and with the directive.
+func compare(ctx context.Context, o options, binary, dir string, w workload) (result, error) {
+	tenant, endTenant, err := startTenant(ctx, w.algorithm)
+	if err != nil {
+		return result{}, err
+	}
+	defer endTenant()
+	directive := fmt.Sprintf("\tlogto_auth {\n\t\tendpoint %s\n\t\taudience %s\n\t\tscopes read:products\n%s\t}\n", tenant.Endpoint(), resource, w.lines)
+	tokens := w.tokens(tenant)
+	plain, err := newSide(ctx, o, binary, dir, "", http.StatusOK, tokens)
+	if err != nil {
+		return result{}, err
+	}
+	defer plain.end()
+	protected, err := newSide(ctx, o, binary, dir, directive, w.status, tokens)
+	if err != nil {
+		return result{}, err
+	}
+	defer protected.end()
+
+	r := result{name: w.name}
+	for _, s := range []*side{plain, protected} {
+		if err := s.warmUp(); err != nil {
+			return result{}, err
+		}
+	}
+	fetches, began := tenant.Counts().JWKS, time.Now()
+	plains, protecteds := make([]round, o.rounds), make([]round, o.rounds)
+	ratios := make([]round, o.rounds)
+	for i := range o.rounds {
+		plains[i], protecteds[i], err = pairedRound(o.duration, plain, protected)
+		if err != nil {
+			return result{}, err
+		}
+		ratios[i] = protecteds[i].over(plains[i])
+	}
+	r.fetches, r.seconds = tenant.Counts().JWKS-fetches, time.Since(began).Seconds()
+	r.requests = float64(protected.next.Load())
+	r.plain, r.protected, r.ratio = medians(plains), medians(protecteds), medians(ratios)
+	if r.plainMB, err = plain.peakMemory(); err != nil {
+		return result{}, err
+	}
+	r.protectedMB, err = protected.peakMemory()
+	return r, err
+}
+
+// startTenant serves a throw-away tenant from this process.
+func startTenant(ctx context.Context, algorithm string) (*devtenant.Tenant, func(), error) {
+	tenant := devtenant.New(devtenant.Options{Algorithm: algorithm})
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, nil, err
+	}
+	endpoint := "http://" + listener.Addr().String()
+	tenant.SetEndpoint(endpoint)
+	tenant.SetIssuer(endpoint + "/oidc")
+	server := &http.Server{Handler: tenant, ReadHeaderTimeout: time.Minute}
+	go func() { _ = server.Serve(listener) }() // ends with Close
+	return tenant, func() { _ = server.Close() }, nil
+}
+
+func newSide(ctx context.Context, o options, binary, dir, site string, status int, tokens []string) (*side, error) {
+	server, err := startServer(ctx, binary, dir, site)
+	if err != nil {
+		return nil, err
+	}
+	client, err := newClient(ctx, server.addr, o.connections)
+	if err != nil {
+		server.stop()
+		return nil, err
+	}
+	s := &side{server: server, client: client, status: status}
+	for _, token := range tokens {
+		authorization := ""
+		if token != "" {
+			authorization = "Authorization: Bearer " + token + "\r\n"
+		}
+		s.requests = append(s.requests, []byte("GET /products HTTP/1.1\r\nHost: "+server.addr+"\r\nUser-Agent: bench\r\nAccept: */*\r\n"+authorization+"\r\n"))
+	}
+	return s, nil
+}
+
+func (s *side) end() {
+	s.close()
+	s.stop()
+}
+
+func (s *side) request() []byte {
+	return s.requests[(s.next.Add(1)-1)%uint64(len(s.requests))]
+}
+
+// warmUp sends every request once, and then more for as long as a new process
+// takes to settle.
+func (s *side) warmUp() error {
+	for {
+		if _, err := s.load(300*time.Millisecond, s.status, s.request); err != nil {
+			return err
+		}
+		if s.next.Load() >= uint64(len(s.requests)) {
+			return nil
+		}
+	}
+}
+
+// slice is how long one server is loaded before the other one has its turn:
+// so short that whatever else the machine does slows both alike.
+const slice = 50 * time.Millisecond
+
+// pairedRound loads both servers for the duration, slice by slice.
+func pairedRound(duration time.Duration, plain, protected *side) (a, b round, err error) {
+	var spentPlain, spentProtected spent
+	for i := 0; time.Duration(i)*slice < duration; i++ {
+		turns := []func() error{
+			func() error { return plain.loadSlice(&spentPlain) },
+			func() error { return protected.loadSlice(&spentProtected) },
+		}
+		if i%2 == 1 {
+			slices.Reverse(turns)
+		}
+		for _, turn := range turns {
+			if err := turn(); err != nil {
+				return round{}, round{}, err
+			}
+		}
+	}
+	return spentPlain.round(), spentProtected.round(), nil
+}
+
+// spent is what the slices of a round took together.
+type spent struct {
+	processor, took time.Duration
+	latencies       []time.Duration
+}
+
+func (s *side) loadSlice(sum *spent) error {
+	before, err := s.processorTime()
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	latencies, err := s.load(slice, s.status, s.request)
+	if err != nil {
+		return err
+	}
+	sum.took += time.Since(began)
+	after, err := s.processorTime()
+	if err != nil {
+		return err
+	}
+	sum.processor += after - before
+	sum.latencies = append(sum.latencies, latencies...)
+	return nil
+}
+
+func (s *spent) round() round {
+	slices.Sort(s.latencies)
+	count := len(s.latencies)
+	return round{
+		processor: microseconds(s.processor) / float64(count),
+		rate:      float64(count) / s.took.Seconds(),
+		p50:       microseconds(s.latencies[count/2]),
+		p99:       microseconds(s.latencies[count*99/100]),
+	}
+}
+
+// over compares two rounds.
+func (r round) over(other round) round {
+	return round{r.processor / other.processor, r.rate / other.rate, r.p50 / other.p50, r.p99 / other.p99}
+}
+
+func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+
+func medians(rounds []round) round {
+	median := func(of func(round) float64) float64 {
+		values := make([]float64, 0, len(rounds))
+		for _, r := range rounds {
+			values = append(values, of(r))
+		}
+		slices.Sort(values)
+		return (values[(len(values)-1)/2] + values[len(values)/2]) / 2
+	}
+	return round{
+		processor: median(func(r round) float64 { return r.processor }),
+		rate:      median(func(r round) float64 { return r.rate }),
+		p50:       median(func(r round) float64 { return r.p50 }),
+		p99:       median(func(r round) float64 { return r.p99 }),
+	}
+}

@@ -1,0 +1,80 @@
+// Command bench measures what logto_auth costs a real Caddy over real
+// connections: it runs the same Caddy with and without the directive, each in
+// its own process, sends both the same load in alternating rounds and compares
+// the processor time that the two processes took.
+//
+// It reads /proc, so it runs on Linux only.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"time"
+)
+
+// options are the command's flags.
+type options struct {
+	rounds      int
+	duration    time.Duration
+	connections int
+	only        *regexp.Regexp
+	svg         string
+}
+
+func main() {
+	var o options
+	flag.IntVar(&o.rounds, "rounds", 15, "paired rounds of each workload")
+	flag.DurationVar(&o.duration, "duration", 500*time.Millisecond, "how long one round loads each server")
+	flag.IntVar(&o.connections, "connections", 8, "connections that are kept busy")
+	only := flag.String("run", "", "only workloads whose name matches this expression")
+	flag.StringVar(&o.svg, "svg", "", "file to draw the comparison into")
+	flag.Parse()
+
+	var err error
+	if o.only, err = regexp.Compile(*only); err == nil {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+		err = run(ctx, o)
+		stop()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o options) error {
+	dir, err := os.MkdirTemp("", "logto-auth-bench")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }() // the system tidies up what is left
+	binary := filepath.Join(dir, "caddy")
+	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/caddy") //nolint:gosec // our own source
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		return fmt.Errorf("building Caddy (run this in the repository): %w", err)
+	}
+	var results []result
+	for _, w := range workloads {
+		if !o.only.MatchString(w.name) {
+			continue
+		}
+		r, err := compare(ctx, o, binary, dir, w)
+		if err != nil {
+			return fmt.Errorf("%s: %w", w.name, err)
+		}
+		fmt.Fprintln(os.Stderr, r)
+		results = append(results, r)
+	}
+	printTable(os.Stdout, results)
+	if o.svg == "" {
+		return nil
+	}
+	return os.WriteFile(o.svg, []byte(drawChart(results)), 0o644) //nolint:gosec // documentation that everyone may read
+}

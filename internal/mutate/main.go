@@ -1,0 +1,180 @@
+// Mutate measures how much the tests of the package in the working folder
+// would notice: it changes one operator, condition, literal or statement at a
+// time and runs the tests that reach the change.
+//
+// All mutants are compiled into one test binary, each behind a switch that an
+// environment variable sets, so that testing one costs a run and no build. The
+// sources stay as they are.
+//
+//	go run ./internal/mutate [-sample n] [-parallel n] validator.go refusal.go
+package main
+
+import (
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"go/ast"
+	"go/importer"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"io"
+	"log"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+//go:embed switch.go.txt
+var switchSource string
+
+func main() {
+	log.SetFlags(0)
+	sample := flag.Int("sample", 0, "test this many mutants, chosen at random; 0 is all")
+	seed := flag.Uint64("seed", 1, "of the choice")
+	parallel := flag.Int("parallel", 2, "how many mutants to test at a time")
+	only := flag.String("only", "", "test the mutants whose report holds this text")
+	flag.Parse()
+	if err := run(flag.Args(), *only, *sample, *seed, *parallel); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(names []string, only string, sample int, seed uint64, parallel int) error {
+	if len(names) == 0 {
+		return errors.New("which files?")
+	}
+	dir, err := os.MkdirTemp("", "mutate")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	started := time.Now()
+	mutants, overlay, err := mutate(names, dir)
+	if err != nil {
+		return err
+	}
+	b, err := build(dir, overlay)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%d mutants built in %v\n", len(mutants), time.Since(started).Round(time.Second))
+	if err := b.observe(len(mutants)); err != nil {
+		return err
+	}
+	if only != "" {
+		mutants = slices.DeleteFunc(mutants, func(m mutant) bool { return !strings.Contains(m.String(), only) })
+	}
+	if sample > 0 && sample < len(mutants) {
+		random := rand.New(rand.NewPCG(seed, 0))
+		random.Shuffle(len(mutants), func(i, j int) { mutants[i], mutants[j] = mutants[j], mutants[i] })
+		mutants = mutants[:sample]
+	}
+	survivors := b.test(mutants, parallel)
+	for _, m := range survivors {
+		fmt.Println("survived:", m)
+	}
+	fmt.Printf("%d of %d mutants killed (%.1f %%) in %v\n", len(mutants)-len(survivors), len(mutants),
+		100*float64(len(mutants)-len(survivors))/float64(max(1, len(mutants))), time.Since(started).Round(time.Second))
+	return nil
+}
+
+// mutate builds the mutants of the named files into copies of them and returns
+// what the copies replace.
+func mutate(names []string, dir string) ([]mutant, map[string]string, error) {
+	files := token.NewFileSet()
+	parsed, err := filepath.Glob("*.go")
+	if err != nil {
+		return nil, nil, err
+	}
+	var all []*ast.File
+	chosen := map[string]*ast.File{}
+	for _, name := range parsed {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(files, name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return nil, nil, err
+		}
+		all = append(all, file)
+		if slices.Contains(names, name) {
+			chosen[name] = file
+		}
+	}
+	if len(chosen) != len(names) {
+		return nil, nil, fmt.Errorf("not all of %v are files of this package", names)
+	}
+	m := &mutator{files: files, info: &types.Info{Types: map[ast.Expr]types.TypeAndValue{}}}
+	exports, err := exportData()
+	if err != nil {
+		return nil, nil, err
+	}
+	config := types.Config{Importer: importer.ForCompiler(files, "gc", exports)}
+	if m.pkg, err = config.Check("mutated", files, all, m.info); err != nil {
+		return nil, nil, err
+	}
+	overlay := map[string]string{}
+	for _, name := range names {
+		source, err := os.ReadFile(name)
+		if err != nil {
+			return nil, nil, err
+		}
+		m.edits, m.depth, m.unused = nil, 0, map[ast.Expr]bool{}
+		ast.Walk(m, chosen[name])
+		if err := lay(overlay, dir, name, apply(source, m.edits)); err != nil {
+			return nil, nil, err
+		}
+	}
+	switches := strings.NewReplacer("PACKAGE", m.pkg.Name(), "COUNT", strconv.Itoa(len(m.mutants))).Replace(switchSource)
+	return m.mutants, overlay, lay(overlay, dir, "mutant_switch.go", switches)
+}
+
+// lay puts a file over one of the package, or beside them.
+func lay(overlay map[string]string, dir, name, source string) error {
+	path, err := filepath.Abs(name)
+	if err != nil {
+		return err
+	}
+	overlay[path] = filepath.Join(dir, name)
+	return os.WriteFile(overlay[path], []byte(source), 0o600)
+}
+
+// exportData finds the compiled forms of the packages that are imported.
+func exportData() (func(path string) (io.ReadCloser, error), error) {
+	output, err := exec.Command("go", "list", "-export", "-deps", "-f", "{{.ImportPath}} {{.Export}}", ".").Output()
+	if err != nil {
+		return nil, fmt.Errorf("compiling what is imported: %w", err)
+	}
+	exports := map[string]string{}
+	for line := range strings.Lines(string(output)) {
+		path, file, _ := strings.Cut(strings.TrimSpace(line), " ")
+		exports[path] = file
+	}
+	return func(path string) (io.ReadCloser, error) { return os.Open(exports[path]) }, nil
+}
+
+// build compiles the package's tests with what is laid over it.
+func build(dir string, overlay map[string]string) (*binary, error) {
+	replace, err := json.Marshal(map[string]any{"Replace": overlay})
+	if err != nil {
+		return nil, err
+	}
+	list := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(list, replace, 0o600); err != nil {
+		return nil, err
+	}
+	b := &binary{dir: dir, path: filepath.Join(dir, "mutants.test")}
+	output, err := exec.Command("go", "test", "-c", "-vet=off", "-overlay", list, "-o", b.path, ".").CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("compiling the mutants: %w\n%s", err, output)
+	}
+	return b, nil
+}

@@ -1,0 +1,137 @@
+package logtoauth
+
+import (
+	"crypto/elliptic"
+	"fmt"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
+	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant/devtenanttest"
+)
+
+// threeKeys is a key set in the middle of a rotation, with one more key that
+// is staged.
+func threeKeys(tb testing.TB) *devtenant.Tenant {
+	tb.Helper()
+	tenant := devtenant.New(devtenant.Options{Issuer: testEndpoint + "/oidc"})
+	tenant.Rotate("")
+	tenant.Stage("")
+	return tenant
+}
+
+// The read path: what a request does to find its token's key. Refreshers that
+// fetch as fast as they can must not be felt, except for the processor they
+// take.
+func BenchmarkKeyLookup(b *testing.B) {
+	for _, refreshers := range []int{0, 2} {
+		b.Run(fmt.Sprintf("refreshers=%d", refreshers), func(b *testing.B) {
+			s := newBench(b, threeKeys(b), testConfig(), nil)
+			if err := s.ks.refreshNow(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+			kid, now := s.SigningKID(), time.Now()
+			var all sync.WaitGroup
+			stop := make(chan struct{})
+			for range refreshers {
+				all.Go(func() {
+					for {
+						select {
+						case <-stop:
+							return
+						default:
+						}
+						if err := s.ks.refreshNow(b.Context()); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if s.ks.current(now).key(kid) == nil {
+					b.Fatal("the key is gone")
+				}
+			}
+			b.StopTimer()
+			close(stop)
+			all.Wait()
+		})
+	}
+}
+
+func TestKeyLookupAllocatesNothing(t *testing.T) {
+	s := newBench(t, threeKeys(t), testConfig(), nil)
+	if err := s.ks.refreshNow(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	kid, now := s.SigningKID(), time.Now()
+	key := s.ks.current(now).key(kid)
+	if n := testing.AllocsPerRun(1000, func() {
+		if snapshot := s.ks.current(now); snapshot.key(kid) == nil || !snapshot.has(key) || !key.allows("ES384") {
+			t.Error("the key is gone")
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// How long a set takes to be read: once per refresh, and never on the path of
+// a request.
+func BenchmarkParseJWKS(b *testing.B) {
+	document := threeKeys(b).JWKS()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := parseJWKS(document); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkMemoryOf100Tenants reports what one tenant of 100 holds in memory
+// between two refreshes: three keys and their text, the HTTP client with a CA
+// of its own, the goroutine.
+func BenchmarkMemoryOf100Tenants(b *testing.B) {
+	const tenants = 100
+	server := devtenanttest.NewTLSServer(b, devtenant.Options{})
+	server.SetJWKS(keySet(b,
+		curveJWK(b, elliptic.P384()).with(jwk{"kid": "one"}),
+		curveJWK(b, elliptic.P384()).with(jwk{"kid": "two"}),
+		modulusJWK(b, 2048).with(jwk{"kid": "three"}),
+	))
+	live := func() uint64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc + m.StackInuse
+	}
+	var perTenant float64
+	for b.Loop() {
+		before := live()
+		held := make([]*KeySet, tenants)
+		for i := range held {
+			cfg := overHTTPS(server.Server)
+			cfg.Issuers = []string{server.Issuer(), fmt.Sprintf("https://%d.example/oidc", i)}
+			var err error
+			if held[i], err = newKeySet(cfg); err != nil {
+				b.Fatal(err)
+			}
+			if err := held[i].refreshNow(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+			held[i].source.close() // what idleConnTimeout does
+		}
+		server.CloseClientConnections()
+		perTenant = float64(live()-before) / tenants
+		for _, ks := range held {
+			if err := ks.Destruct(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.ReportMetric(perTenant, "B/tenant")
+}
