@@ -226,6 +226,14 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 // Provision builds the handler from its configuration. It touches files but
 // not the network; keys are fetched when the config has started.
 func (h *Handler) Provision(ctx caddy.Context) error {
+	if err := h.provision(ctx); err != nil {
+		return err
+	}
+	h.warn(h.logger)
+	return nil
+}
+
+func (h *Handler) provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
 	h.now = time.Now
 	if err := metrics.register(ctx.GetMetricsRegistry()); err != nil {
@@ -240,7 +248,6 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.applyDefaults()
-	h.warn(h.logger)
 
 	var err error
 	if h.requirements, err = newRequirements(h.Scopes, h.AnyScopes, h.Claims); err != nil {
