@@ -22,6 +22,7 @@ type token struct {
 	kid      string
 	claims   map[string]any
 	audience []string
+	issued   time.Time
 	expires  time.Time
 	flaw     string // why it is no access token of the tenant, whatever a site asks for
 	needsKey bool   // the flaw shows only with a key
@@ -93,7 +94,7 @@ func (p *pool) mint() *token {
 	}
 	k.flaw = p.flawOf(k.claims, header, now)
 	k.claims["exp"] = k.expires.Unix()
-	k.expires = time.Unix(k.expires.Unix(), 0)
+	k.expires, k.issued = time.Unix(k.expires.Unix(), 0), time.Unix(k.claims["iat"].(int64), 0)
 	if k.claims["aud"] = k.audience; len(k.audience) == 1 {
 		k.claims["aud"] = k.audience[0]
 	}

@@ -30,7 +30,7 @@ var invalidToken = refuse(401, "Invalid token")
 // under test knows at that moment.
 type facts struct {
 	keyKnown bool // it holds the token's key
-	expired  bool // its clock is past the token's exp
+	tooOld   bool // its clock is past the token's exp, or past what the site's max_age allows
 	keyless  bool // it has no key at all
 }
 
@@ -46,7 +46,7 @@ func (r *request) decide(generation int, known facts) decision {
 		return refuse(401, `Authorization header must start with "Bearer "`)
 	case r.credential == "twice":
 		return refuse(400, "Multiple access tokens")
-	case r.token.flaw != "" && !r.token.needsKey, known.expired:
+	case r.token.flaw != "" && !r.token.needsKey, known.tooOld:
 		return invalidToken
 	case known.keyless:
 		return refuse(503, "Token verification is temporarily unavailable")
@@ -158,7 +158,7 @@ func holds(claim any, value string) bool {
 // shortly after a key came or went.
 func (t *tenant) reference(r *request, generation int, sent, answered time.Time, mayBeKeyless bool) []decision {
 	var acceptable []decision
-	for _, known := range t.possibleFacts(r.token, sent, answered, mayBeKeyless) {
+	for _, known := range t.possibleFacts(r, sent, answered, mayBeKeyless) {
 		if d := r.decide(generation, known); !slices.Contains(acceptable, d) {
 			acceptable = append(acceptable, d)
 		}
@@ -166,24 +166,28 @@ func (t *tenant) reference(r *request, generation int, sent, answered time.Time,
 	return acceptable
 }
 
-func (t *tenant) possibleFacts(token *token, sent, answered time.Time, mayBeKeyless bool) []facts {
-	if token == nil {
+func (t *tenant) possibleFacts(r *request, sent, answered time.Time, mayBeKeyless bool) []facts {
+	if r.token == nil {
 		return []facts{{}}
 	}
 	var possible []facts
-	for _, keyKnown := range t.mayKnow(token.kid, sent, answered) {
-		for _, expired := range token.mayBeExpired(sent, answered) {
-			possible = append(possible, facts{keyKnown: keyKnown, expired: expired})
+	for _, keyKnown := range t.mayKnow(r.token.kid, sent, answered) {
+		for _, tooOld := range r.mayBeTooOld(sent, answered) {
+			possible = append(possible, facts{keyKnown: keyKnown, tooOld: tooOld})
 			if mayBeKeyless {
-				possible = append(possible, facts{expired: expired, keyless: true})
+				possible = append(possible, facts{tooOld: tooOld, keyless: true})
 			}
 		}
 	}
 	return possible
 }
 
-func (k *token) mayBeExpired(sent, answered time.Time) []bool {
-	switch end := k.expires.Add(leeway); {
+func (r *request) mayBeTooOld(sent, answered time.Time) []bool {
+	end := r.token.expires.Add(leeway)
+	if r.site.maxAge > 0 {
+		end = earliest(end, r.token.issued.Add(r.site.maxAge+leeway))
+	}
+	switch {
 	case answered.Add(blur).Before(end):
 		return []bool{false}
 	case sent.Add(-blur).After(end):

@@ -3,6 +3,7 @@ package soak
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 const (
@@ -21,6 +22,7 @@ type site struct {
 	scopes       []string // GENERATION stands for what the configuration's number makes of it
 	claim        [2]string
 	required     string // a scope of a logto_require behind it
+	maxAge       time.Duration
 	from         string // where a token stands: header, cookie or query
 	optional     bool
 	proxied      bool
@@ -34,6 +36,7 @@ var sites = []*site{
 	{name: "any-organization", audience: api, organization: "any", scopes: []string{"write:orders"}, from: "header"},
 	{name: "claim", audience: api, claim: [2]string{"roles", "admin"}, from: "header"},
 	{name: "required", audience: api, required: "write:orders", from: "header"},
+	{name: "young", audience: api, from: "header", maxAge: 5 * time.Second},
 	{name: "optional", audience: api, from: "header", optional: true},
 	{name: "cookie", audience: api, from: "cookie"},
 	{name: "query", audience: api, from: "query"},
@@ -74,6 +77,9 @@ func (s *site) caddyfile(generation int, upstream string) string {
 	}
 	if s.claim[0] != "" {
 		line("claim", s.claim[0], s.claim[1])
+	}
+	if s.maxAge > 0 {
+		line("max_age", s.maxAge.String())
 	}
 	switch s.from {
 	case "cookie":
