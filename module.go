@@ -226,6 +226,16 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 // Provision builds the handler from its configuration. It touches files but
 // not the network; keys are fetched when the config has started.
 func (h *Handler) Provision(ctx caddy.Context) error {
+	if err := h.provision(ctx); err != nil {
+		return err
+	}
+	h.warn(h.logger)
+	return nil
+}
+
+// provision is Provision without warnings: what is told of a logto_auth need
+// not be told of its metadata once more.
+func (h *Handler) provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
 	h.now = time.Now
 	if err := metrics.register(ctx.GetMetricsRegistry()); err != nil {
@@ -240,7 +250,6 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.applyDefaults()
-	h.warn(h.logger)
 
 	var err error
 	if h.requirements, err = newRequirements(h.Scopes, h.AnyScopes, h.Claims); err != nil {

@@ -70,7 +70,7 @@ func (m *Metadata) Provision(ctx caddy.Context) error {
 	if m.ResourceMetadata == nil {
 		return errors.New("resource_metadata is missing")
 	}
-	if err := m.Handler.Provision(ctx); err != nil {
+	if err := m.provision(ctx); err != nil {
 		return err
 	}
 	address, err := metadataURL(m.ResourceMetadata.Resource)

@@ -229,3 +229,18 @@ func TestExtraHandlersInJSON(t *testing.T) {
 		t.Errorf("without resource_metadata: %v", err)
 	}
 }
+
+func TestWarningsAreToldOnce(t *testing.T) {
+	s := startSite(t, `:80 {
+		logto_auth {
+			endpoint ENDPOINT
+			audience https://api.example.com
+			report_only
+			resource_metadata
+		}
+		respond hello
+	}`)
+	if got := strings.Count(s.Logs(), `"setting":"report_only"`); got != 1 {
+		t.Errorf("a warning was logged %d times", got)
+	}
+}

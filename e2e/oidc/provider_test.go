@@ -3,19 +3,17 @@
 package oidc
 
 import (
-	"bufio"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"io"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/caddy-logto/caddy-logto-auth/e2e/internal/npm"
 )
 
 const (
@@ -28,68 +26,23 @@ type provider struct {
 	Endpoint string `json:"endpoint"`
 	Issuer   string `json:"issuer"`
 
-	commands io.Writer
-	answers  *bufio.Scanner
+	program *npm.Program
 }
 
-// startProvider installs what the lock file names, once, and starts the
-// provider. It ends with the test: its standard input is closed then.
+// startProvider starts the provider for the time of the test.
 func startProvider(t *testing.T) *provider {
 	t.Helper()
-	if _, err := exec.LookPath("node"); err != nil {
-		t.Skip("node is not installed; this test runs a real OpenID provider, the npm package oidc-provider")
-	}
-	install(t)
-	command := exec.CommandContext(t.Context(), "node", "provider.mjs")
-	commands, err := command.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	output, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var problems strings.Builder
-	command.Stderr = &problems
-	if err := command.Start(); err != nil {
-		t.Fatalf("starting the provider: %v", err)
-	}
-	t.Cleanup(func() {
-		commands.Close()
-		_ = command.Wait() // the context may have ended it before
-		if t.Failed() {
-			t.Logf("the provider said:\n%s", problems.String())
-		}
-	})
-	p := &provider{commands: commands, answers: bufio.NewScanner(output)}
+	p := &provider{program: npm.Start(t, "provider.mjs")}
 	p.read(t, p)
 	return p
-}
-
-// install runs npm when node_modules is not what the lock file says.
-func install(t *testing.T) {
-	t.Helper()
-	lock, err := os.Stat("package-lock.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if installed, err := os.Stat("node_modules/.package-lock.json"); err == nil && installed.ModTime().After(lock.ModTime()) {
-		return
-	}
-	npm := exec.CommandContext(t.Context(), "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-	if output, err := npm.CombinedOutput(); err != nil {
-		t.Fatalf("npm ci: %v\n%s", err, output)
-	}
 }
 
 // read decodes the provider's next line.
 func (p *provider) read(t *testing.T, into any) {
 	t.Helper()
-	if !p.answers.Scan() {
-		t.Fatalf("the provider ended: %v", p.answers.Err())
-	}
-	if err := json.Unmarshal(p.answers.Bytes(), into); err != nil {
-		t.Fatalf("the provider said %q: %v", p.answers.Text(), err)
+	line := p.program.ReadLine(t)
+	if err := json.Unmarshal([]byte(line), into); err != nil {
+		t.Fatalf("the provider said %q: %v", line, err)
 	}
 }
 
@@ -100,9 +53,7 @@ func (p *provider) rotate(t *testing.T, algorithm string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.commands.Write(append(command, '\n')); err != nil {
-		t.Fatalf("asking for a rotation: %v", err)
-	}
+	p.program.WriteLine(t, string(command))
 	var answer map[string]string
 	p.read(t, &answer)
 	if answer["rotated"] != algorithm {
