@@ -4,7 +4,7 @@ GOFUMPT := mvdan.cc/gofumpt@v0.12.0
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 BENCHSTAT := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 
-.PHONY: build test lint fmt fuzz e2e bench demo ci
+.PHONY: build test lint fmt fuzz e2e soak mutate bench bench-load bench-caches demo ci
 
 build: ## A Caddy with this module, as bin/caddy
 	go build -o bin/ ./cmd/caddy
@@ -18,11 +18,20 @@ lint: ## What .golangci.yml asks for
 fmt: ## gofumpt and the order of imports
 	go run $(GOLANGCI_LINT) fmt
 
-fuzz: ## Every fuzz target; FUZZTIME=1m for longer
-	.ci/run fuzz
+fuzz: ## Every fuzz target, guided by coverage; FUZZTIME=10m for longer
+	FUZZ_GUIDED=1 FUZZTIME=$(or $(FUZZTIME),1m) .ci/run fuzz
 
 e2e: ## Against real software of others; needs node and npm
 	.ci/run e2e
+
+soak: ## Ten minutes of mixed traffic, rotations, faults and reloads; SOAK=1h for longer
+	SOAK=$(or $(SOAK),10m) .ci/run soak
+
+CORE := validator.go claims.go requirements.go organization.go refusal.go keyset.go keyset_wait.go keyset_refresh.go \
+	keyset_config.go jwk.go jwks.go discovery.go
+
+mutate: ## What the tests of the security core would not notice
+	go run ./internal/mutate $(CORE)
 
 bench: ## Benchmarks, compared with bench.old.txt where that exists
 	go test -run='^$$' -bench=. -benchmem -count=6 ./... >bench.txt && go run $(BENCHSTAT) $(wildcard bench.old.txt) bench.txt

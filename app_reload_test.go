@@ -101,6 +101,27 @@ func accessToken(tenant *devtenant.Tenant) string {
 	return tenant.Token(devtenant.TokenRequest{Resource: reloadAPI})
 }
 
+// A config that is only validated fetches nothing and leaves nothing behind,
+// whether or not the tenant answers.
+func TestValidateOfAWholeConfig(t *testing.T) {
+	tenant := devtenanttest.NewServer(t, devtenant.Options{Algorithm: "ES256"})
+	for range 3 {
+		config := &caddy.Config{
+			Admin: &caddy.AdminConfig{Disabled: true},
+			AppsRaw: caddy.ModuleMap{"http": jwk{"servers": jwk{"site": jwk{
+				"listen": []string{"127.0.0.1:0"},
+				"routes": []jwk{{"handle": []any{protect(tenant.URL)}}},
+			}}}.raw(t)},
+		}
+		if err := caddy.Validate(config); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := tenant.Counts(); got != (devtenant.Counts{}) || refreshers(t) != 0 {
+		t.Errorf("requests %+v, %d goroutines", got, refreshers(t))
+	}
+}
+
 // eventually asks until the condition holds.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()

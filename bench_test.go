@@ -2,7 +2,6 @@ package logtoauth
 
 import (
 	"bytes"
-	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -30,7 +29,7 @@ func BenchmarkValidator(b *testing.B) {
 			now := time.Now()
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, refusal := v.validate(context.Background(), token, now); refusal != nil {
+				if _, refusal := v.validate(b.Context(), token, now); refusal != nil {
 					b.Fatal(refusal.Reason)
 				}
 			}

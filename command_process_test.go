@@ -12,6 +12,7 @@ import (
 
 	_ "github.com/caddy-logto/caddy-logto-auth" // its commands must be registered before the init below
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
+	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant/devtenanttest"
 )
 
 // commandVariable makes a test binary behave as Caddy, which decides the exit
@@ -57,6 +58,12 @@ func TestExitCodes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	online := devtenanttest.NewServer(t, devtenant.Options{})
+	fetched := filepath.Join(dir, "fetched.Caddyfile")
+	caddyfile = strings.Replace(caddyfile, "https://tenant.example.com", online.URL, 1)
+	if err := os.WriteFile(fetched, []byte(caddyfile), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	explain := []string{"explain", "--config", config, "--jwks-file", keys}
 	token := tenant.Token(devtenant.TokenRequest{Resource: "https://api.example.com"})
 	for _, test := range []struct {
@@ -65,6 +72,7 @@ func TestExitCodes(t *testing.T) {
 		code        int
 	}{
 		{"admitted", token, explain, 0},
+		{"admitted by keys that are fetched", online.Token(devtenant.TokenRequest{Resource: "https://api.example.com"}), []string{"explain", "--config", fetched}, 0},
 		{"refused", "opaque", explain, 1},
 		{"tenant that cannot be reached", "", []string{"check", "--endpoint", "http://127.0.0.1:1"}, 1},
 		{"unknown flag", "", []string{"check", "--bogus"}, 2},

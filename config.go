@@ -217,6 +217,7 @@ func (h *Handler) checkAnswers(f *findings) {
 	if strings.ContainsFunc(h.Realm, func(r rune) bool { return r < 0x20 || r > 0x7e }) {
 		f.add("realm", "%q holds characters other than printable ASCII, which the challenge cannot carry", h.Realm)
 	}
+	f.check("realm", 0, checkLiteral(h.Realm))
 }
 
 // checkTimes judges durations and sizes.

@@ -34,6 +34,9 @@ func checkOrganization(f *findings, ids []string, mode string, modes []string) {
 	}
 	for _, id := range ids {
 		f.check(setting, 0, checkText(id))
+		if strings.Count(id, "{") != strings.Count(id, "}") {
+			f.add(setting, "%q holds half a placeholder", id)
+		}
 	}
 }
 
@@ -48,8 +51,8 @@ func checkScopes(f *findings, setting string, scopes []string) {
 			f.add(setting, "%q holds a space; write every scope as a word of its own", scope)
 		case strings.ContainsFunc(scope, func(r rune) bool { return !isScopeChar(r) }):
 			f.add(setting, "%q holds a character that no scope can hold (RFC 6749 section 3.3)", scope)
-		case holdsPlaceholder(scope):
-			f.add(setting, "placeholders are not expanded here; write the scope itself instead of %s", scope)
+		default:
+			f.check(setting, 0, checkLiteral(scope))
 		}
 	}
 }
@@ -70,8 +73,8 @@ func checkClaims(f *findings, claims []ClaimRequirement) {
 			switch {
 			case value == "":
 				f.addAt(setting, i, "a value for %s is empty", claim.Path)
-			case holdsPlaceholder(value):
-				f.addAt(setting, i, "placeholders are not expanded here; write the value itself instead of %s", value)
+			default:
+				f.check(setting, i, checkLiteral(value))
 			}
 		}
 	}
@@ -85,7 +88,7 @@ func checkClaimPath(path string) error {
 	if _, err := parseClaimPath(path); err != nil {
 		return fmt.Errorf("the path %q: %w", path, err)
 	}
-	return nil
+	return checkLiteral(path)
 }
 
 // checkText accepts text that a claim or a file's name could be.
@@ -101,13 +104,13 @@ func checkText(text string) error {
 	return nil
 }
 
-// holdsPlaceholder reports whether text was meant to be expanded: it names a
-// placeholder of one of Caddy's kinds.
-func holdsPlaceholder(text string) bool {
+// checkLiteral refuses a text that was meant to be expanded, where nothing is:
+// it names a placeholder of one of Caddy's kinds.
+func checkLiteral(text string) error {
 	for _, kind := range []string{"env.", "file.", "http.", "system.", "time.", "vars."} {
 		if _, after, ok := strings.Cut(text, "{"+kind); ok && strings.Contains(after, "}") {
-			return true
+			return fmt.Errorf("placeholders are not expanded here; write the value itself instead of %s", text)
 		}
 	}
-	return false
+	return nil
 }

@@ -49,6 +49,9 @@ func TestHandlerProblems(t *testing.T) {
 		}, []string{"organization"}},
 		{"empty organization", func(h *Handler) { h.Organizations = []string{"org1", ""} }, []string{"organization"}},
 		{"organization with a line feed", func(h *Handler) { h.Organizations = []string{"org1\n"} }, []string{"organization"}},
+		{"organization with half a placeholder", func(h *Handler) {
+			h.Organizations = []string{"{http.request.header.X-Org"}
+		}, []string{"organization"}},
 		{"organization from the request", func(h *Handler) {
 			h.Organizations = []string{"{http.request.host.labels.2}"}
 		}, nil},
@@ -87,6 +90,10 @@ func TestHandlerProblems(t *testing.T) {
 		{"claim with an empty value", func(h *Handler) {
 			h.Claims = []ClaimRequirement{{Path: "a", Values: []string{""}}}
 		}, []string{"claim"}},
+		{"placeholder in a claim's path", func(h *Handler) {
+			h.Claims = []ClaimRequirement{{Path: "{env.CLAIM}", Values: []string{"a"}}}
+			h.ForwardClaims = []ForwardClaim{{Claim: "a.{http.request.host}", Header: "X-User"}}
+		}, []string{"claim", "forward_claim"}},
 		{"source without a kind", func(h *Handler) { h.TokenSources = []TokenSource{{Name: "a"}} }, []string{"token_from"}},
 		{"cookie without a name", func(h *Handler) { h.TokenSources = []TokenSource{{From: "cookie"}} }, []string{"token_from"}},
 		{"one place twice", func(h *Handler) {
@@ -108,6 +115,9 @@ func TestHandlerProblems(t *testing.T) {
 		}, []string{"forward_claim"}},
 
 		{"realm that ends the header", func(h *Handler) { h.Realm = "a\r\nSet-Cookie: b" }, []string{"realm"}},
+		{"placeholders in texts", func(h *Handler) {
+			h.Realm, h.ResourceMetadata = "{env.REALM}", &ResourceMetadata{Resource: "https://a", Name: "{env.NAME}"}
+		}, []string{"realm", "resource_metadata.name"}},
 		{"negative durations", func(h *Handler) {
 			negative := caddy.Duration(-1)
 			h.MaxAge, h.RefreshInterval, h.RefreshCooldown, h.FetchTimeout = negative, negative, negative, negative

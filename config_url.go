@@ -142,6 +142,7 @@ func (h *Handler) checkResourceMetadata(f *findings) {
 	checkScopes(f, block+".scopes", m.Scopes)
 	if m.Name != "" {
 		f.check(block+".name", 0, checkText(m.Name))
+		f.check(block+".name", 0, checkLiteral(m.Name))
 	}
 	if m.Documentation != "" {
 		f.check(block+".documentation", 0, checkLink(m.Documentation))

@@ -35,18 +35,16 @@ func (r *report) conclude(original *http.Request) {
 		outcomes[outcome]++
 		guarded = guarded || told.Directive == authDirective && len(told.Depends) == 0
 	}
-	refusing := outcomes[verdictRefused] + outcomes[verdictNotReached]
+	admitted, refused := outcomes[verdictAdmitted], outcomes[verdictRefused]
 	switch {
 	case len(r.Handlers) == 0:
 		r.Outcome, r.Summary = verdictNotReached, "No logto_auth and no logto_require is for this request: it passes without a token."
-	case refusing == len(r.Handlers):
+	case refused > 0:
 		r.Outcome, r.Summary = verdictRefused, "The token is refused."
-	case outcomes[verdictRefused] > 0 && original != nil:
-		r.Outcome, r.Summary = verdictRefused, "The request is refused."
-	case outcomes[verdictRefused] > 0:
-		r.Outcome = verdictRefused
-		r.Summary = fmt.Sprintf("The token is refused by some: %d of %d handlers admit it. With --url you see those of one request.",
-			outcomes[verdictAdmitted], len(r.Handlers))
+		if original == nil && admitted > 0 {
+			r.Summary = fmt.Sprintf("The token is refused by some: %d of %d handlers admit it. With --url you see those of one request.",
+				admitted, len(r.Handlers))
+		}
 	case outcomes[verdictDepends] > 0 || original != nil && !guarded:
 		r.Outcome, r.Summary = verdictDepends, "Whether the token is admitted depends on more than is known here."
 	default:

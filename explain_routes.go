@@ -39,8 +39,8 @@ type siteRoute struct {
 
 // position is where a request stands on its way through the handlers.
 type position struct {
-	reached certainty
-	depends []string // on what reached depends
+	ended   bool     // an answer was given; nothing behind it runs
+	depends []string // on what it depends that a request gets here
 	where   []string // the matchers on the way here
 
 	// rewritten says that a handler may have changed path, query or method.
@@ -87,7 +87,7 @@ func (e *examiner) servers(config *siteConfig) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(asked)) {
 		e.server = asked[name]
-		if _, err := e.routes(e.server.Routes, position{reached: yes}); err != nil {
+		if _, err := e.routes(e.server.Routes, position{}); err != nil {
 			return err
 		}
 	}
@@ -113,7 +113,7 @@ func (e *examiner) routes(routes []siteRoute, at position) (position, error) {
 	taken := make(map[string]certainty) // groups that an earlier route has taken
 	before := make(map[string]position) // groups, as they were before their first route
 	for _, route := range routes {
-		if at.reached == no {
+		if at.ended {
 			break
 		}
 		matched, depends, err := e.match(route.Match, at.rewritten)
@@ -133,7 +133,7 @@ func (e *examiner) routes(routes []siteRoute, at position) (position, error) {
 			continue
 		}
 		taken[route.Group] = max(taken[route.Group], matched)
-		inside, err := e.handlers(route.Handle, entry.into(matched, depends, route.Match))
+		inside, err := e.handlers(route.Handle, entry.into(depends, route.Match))
 		if err != nil {
 			return at, err
 		}
@@ -143,8 +143,7 @@ func (e *examiner) routes(routes []siteRoute, at position) (position, error) {
 }
 
 // into is the position inside a route that matches.
-func (p position) into(matched certainty, depends []string, sets matcherSets) position {
-	p.reached = min(p.reached, matched)
+func (p position) into(depends []string, sets matcherSets) position {
 	p.depends = slices.Concat(p.depends, depends)
 	if text := sets.String(); text != "" {
 		p.where = append(slices.Clone(p.where), text)
@@ -156,24 +155,21 @@ func (p position) into(matched certainty, depends []string, sets matcherSets) po
 func (p position) after(inside position, matched certainty, depends []string, terminal bool) position {
 	switch {
 	case matched == yes && terminal:
-		p.reached = no
+		p.ended = true
 		return p
-	case terminal:
-		// Whoever gets behind it did not match.
 	case matched == yes:
-		p.reached, p.rewritten, p.auth = inside.reached, inside.rewritten, inside.auth
-		p.depends = inside.depends
+		p.ended, p.rewritten, p.auth, p.depends = inside.ended, inside.rewritten, inside.auth, inside.depends
 		return p
-	default:
+	}
+	if !terminal {
 		p.rewritten = p.rewritten || inside.rewritten
 		if inside.auth != nil {
 			p.auth = inside.auth
 		}
-		if inside.reached != no {
-			return p // one comes here either way
+		if !inside.ended {
+			return p // requests come here whether or not they matched
 		}
 	}
-	p.reached = min(p.reached, maybe)
 	p.depends = slices.Concat(p.depends, depends)
 	return p
 }
@@ -181,7 +177,7 @@ func (p position) after(inside position, matched certainty, depends []string, te
 // handlers follows the request through the handlers of one route.
 func (e *examiner) handlers(handlers []json.RawMessage, at position) (position, error) {
 	for _, raw := range handlers {
-		if at.reached == no {
+		if at.ended {
 			break
 		}
 		var settings map[string]json.RawMessage
@@ -213,10 +209,10 @@ func (e *examiner) handlers(handlers []json.RawMessage, at position) (position, 
 			at.rewritten = true
 		case "file_server":
 			if err = json.Unmarshal(raw, &kind); err == nil && !kind.PassThru {
-				at.reached = no
+				at.ended = true
 			}
 		case "static_response", "reverse_proxy", "error":
-			at.reached = no // they answer, and what comes behind them never runs
+			at.ended = true // they answer, and what comes behind them never runs
 		}
 		if err != nil {
 			return at, err

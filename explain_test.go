@@ -84,6 +84,7 @@ func TestExplainSaysWhatTheHandlersDo(t *testing.T) {
 		"opaque":              tenant.OpaqueToken(),
 		"ID token":            tenant.IDToken("user-1", "client-1"),
 		"extension":           tenant.Sign(map[string]any{"crit": []string{"exp"}}, tenant.Claims(global)),
+		"another algorithm":   tenant.Sign(map[string]any{"alg": "ES256"}, tenant.Claims(global)),
 		"cut off":             header,
 		"encrypted":           "a.b.c.d.e",
 	}

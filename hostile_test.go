@@ -47,7 +47,8 @@ http:// {
 		if got.StatusCode != http.StatusUnauthorized || got.Body != `{"error":"Invalid token"}` {
 			t.Errorf("%s: %d %s", attack.name, got.StatusCode, got.Body)
 		}
-		if lines := logLines(t, server.Logs()[before:], "request refused"); len(lines) != 1 || lines[0]["reason"] != string(attack.reason) || lines[0]["verified"] == true {
+		lines := logLines(t, server.Logs()[before:], "request refused")
+		if len(lines) != 1 || lines[0]["reason"] != string(attack.reason) || fmt.Sprint(lines[0]["verified"]) != "false" {
 			t.Errorf("%s: the log says %v, not %s", attack.name, lines, attack.reason)
 		}
 		challenge, err := parseChallenge(got.Header.Get("WWW-Authenticate"))

@@ -157,7 +157,7 @@ func TestNoGoroutineOutlivesTheKeySet(t *testing.T) {
 		if err := b.ks.Destruct(); err != nil {
 			t.Error(err)
 		}
-		if b.ks.await(t.Context()) != nil || b.ks.awaitKey(t.Context(), "x") != nil {
+		if b.ks.await(t.Context()) != nil || b.ks.awaitKey(t.Context(), "x") != nil || b.ks.refreshNow(t.Context()) == nil {
 			t.Error("an ended key set serves keys")
 		}
 	})

@@ -144,17 +144,16 @@ func (ks *KeySet) refreshNow(ctx context.Context) error {
 	ks.start()
 	ks.mu.Lock()
 	r := ks.pending
-	if r == nil && !ks.closed {
+	if r == nil {
 		r = ks.request(false)
 	}
 	ks.mu.Unlock()
-	if r == nil {
-		return context.Canceled
-	}
 	select {
 	case <-r.done:
 		return r.err
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-ks.life.Done():
+		return ks.life.Err()
 	}
 }

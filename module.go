@@ -286,15 +286,13 @@ func (h *Handler) provision(ctx caddy.Context) error {
 // expand replaces the placeholders that are known at load.
 func (h *Handler) expand(repl *caddy.Replacer) error {
 	var errs []error
-	expand := func(setting string, values ...*string) {
-		for _, value := range values {
-			expanded, err := repl.ReplaceOrErr(*value, true, true)
-			if err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", setting, err))
-				continue
-			}
-			*value = expanded
+	expand := func(setting string, value *string) {
+		expanded, err := repl.ReplaceOrErr(*value, true, true)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", setting, err))
+			return
 		}
+		*value = expanded
 	}
 	expand("endpoint", &h.Endpoint)
 	expand("jwks_uri", &h.JWKSURI)

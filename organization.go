@@ -27,8 +27,9 @@ type organizationID struct {
 	text    string
 	dynamic bool
 
-	// headers are the request headers that placeholders read, canonical.
-	headers []string
+	// headers are the request headers that placeholders read, canonical;
+	// cookies and parameters are those of the query by their names.
+	headers, cookies, parameters []string
 	// host and path tell that a placeholder reads the host, or may read the
 	// path: all but header and host placeholders may, through map and vars.
 	host, path bool
@@ -84,14 +85,21 @@ func expandAtLoad(repl *caddy.Replacer, text string) (string, error) {
 // read notes what a placeholder reads from the request.
 func (id *organizationID) read(key string) {
 	id.dynamic = true
-	const headerPrefix, host = "http.request.header.", "http.request.host"
-	switch name, isHeader := strings.CutPrefix(key, headerPrefix); {
-	case isHeader:
+	const host = "http.request.host"
+	if name, ok := strings.CutPrefix(key, "http.request.header."); ok {
 		id.headers = append(id.headers, textproto.CanonicalMIMEHeaderKey(name))
-	case key == host, key == "http.request.hostport", strings.HasPrefix(key, host+"."):
+		return
+	}
+	if key == host || key == "http.request.hostport" || strings.HasPrefix(key, host+".") {
 		id.host = true
-	default:
-		id.path = true
+		return
+	}
+	id.path = true
+	if name, ok := strings.CutPrefix(key, "http.request.cookie."); ok {
+		id.cookies = append(id.cookies, name)
+	}
+	if name, ok := strings.CutPrefix(key, "http.request.uri.query."); ok {
+		id.parameters = append(id.parameters, name)
 	}
 }
 
@@ -129,6 +137,16 @@ func (o organizationIDs) resolve(r *http.Request) wantedOrganizations {
 func (id *organizationID) believable(r *http.Request) bool {
 	for _, header := range id.headers {
 		if !standsOnce(r.Header, header) {
+			return false
+		}
+	}
+	for _, cookie := range id.cookies {
+		if !cookieStandsOnce(r.Header["Cookie"], cookie) {
+			return false
+		}
+	}
+	for _, parameter := range id.parameters {
+		if !parameterStandsOnce(r.URL.RawQuery, parameter) {
 			return false
 		}
 	}
@@ -196,6 +214,34 @@ func standsOnce(header http.Header, name string) bool {
 	return count == 1
 }
 
+// cookieStandsOnce tells whether a cookie stands exactly once, in whatever
+// case: Caddy takes the first in any case that net/http does not drop, an
+// application perhaps the last, or another.
+func cookieStandsOnce(lines []string, name string) bool {
+	count := 0
+	for _, line := range lines {
+		for pair := range strings.SplitSeq(line, ";") {
+			if key, _, _ := strings.Cut(pair, "="); strings.EqualFold(textproto.TrimString(key), name) {
+				count++
+			}
+		}
+	}
+	return count == 1
+}
+
+// parameterStandsOnce is the same for a parameter of the query, of which
+// net/url drops those with a semicolon or a broken value.
+func parameterStandsOnce(rawQuery, name string) bool {
+	count := 0
+	for pair := range queryPairs(rawQuery) {
+		key, _, _ := strings.Cut(pair, "=")
+		if decoded, err := url.QueryUnescape(key); err == nil && strings.EqualFold(decoded, name) {
+			count++
+		}
+	}
+	return count == 1
+}
+
 // plainHost refuses a host in which an empty label or a trailing dot moves
 // labels or makes one site two.
 func plainHost(hostport string) bool {
@@ -219,6 +265,8 @@ func plainPath(u *url.URL) bool {
 	}
 	segments := strings.Split(strings.TrimPrefix(u.Path, "/"), "/")
 	for i, segment := range segments {
+		// Some servers drop a segment's parameters before they resolve dots.
+		segment, _, _ = strings.Cut(segment, ";")
 		if segment == "." || segment == ".." || (segment == "" && i < len(segments)-1) {
 			return false
 		}

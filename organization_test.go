@@ -61,6 +61,7 @@ func TestOrganizationFromTheRequest(t *testing.T) {
 		path   = "{http.request.uri.path.1}"
 		first  = "{http.request.uri.path.0}"
 		query  = "{http.request.uri.query.org}"
+		cookie = "{http.request.cookie.org}"
 		vars   = "{http.vars.org}"
 	)
 	for _, test := range []struct {
@@ -113,6 +114,9 @@ func TestOrganizationFromTheRequest(t *testing.T) {
 		{name: "path with an encoded slash, upper case", id: path, target: "/orgs/acme%2Fevil", want: "-"},
 		{name: "path with an encoded backslash", id: path, target: "/orgs/acme%5cevil", want: "-"},
 		{name: "path with a backslash", id: path, target: `/orgs/acme\evil`, want: "-"},
+		{name: "path that climbs out behind a parameter, which some servers drop first", id: path, target: "/orgs/acme/..;a=1/evil", want: "-"},
+		{name: "path with a segment of parameters only", id: path, target: "/orgs/acme/;a=1/x", want: "-"},
+		{name: "path with a parameter", id: path, target: "/orgs/acme/x;a=1", want: "acme"},
 		{name: "path with a dot in a name", id: path, target: "/orgs/acme.inc/a.b", want: "acme.inc"},
 		{name: "path with three dots", id: path, target: "/orgs/.../x", want: "..."},
 		{name: "path with an encoded dot in a name", id: path, target: "/orgs/acme%2einc", want: "-"},
@@ -123,6 +127,17 @@ func TestOrganizationFromTheRequest(t *testing.T) {
 		{name: "query", id: query, target: "/?org=acme", want: "acme"},
 		{name: "no such parameter", id: query, target: "/?organization=acme", want: "-"},
 		{name: "a strange path with any other placeholder", id: query, target: "/a/../b?org=acme", want: "-"},
+		{name: "two parameters, of which the application takes the other", id: query, target: "/?org=acme&a=1&org=evil", want: "-"},
+		{name: "a second parameter behind a semicolon, which Caddy does not see", id: query, target: "/?org=acme&a=1;org=evil", want: "-"},
+		{name: "a second parameter that does not decode, which Caddy does not see", id: query, target: "/?org=acme&org=evil%", want: "-"},
+		{name: "a second parameter in another case", id: query, target: "/?org=acme&%4frg=evil", want: "-"},
+		{name: "cookie", id: cookie, target: "/", header: http.Header{"Cookie": {"a=1; org=acme"}}, want: "acme"},
+		{name: "cookie in another case", id: cookie, target: "/", header: http.Header{"Cookie": {"Org=acme"}}, want: "acme"},
+		{name: "no cookie", id: cookie, target: "/", header: http.Header{"Cookie": {"organization=acme"}}, want: "-"},
+		{name: "two cookies, of which the application takes the other", id: cookie, target: "/", header: http.Header{"Cookie": {"org=acme; org=evil"}}, want: "-"},
+		{name: "a second cookie in another line", id: cookie, target: "/", header: http.Header{"Cookie": {"org=acme", "org=evil"}}, want: "-"},
+		{name: "a second cookie in another case", id: cookie, target: "/", header: http.Header{"Cookie": {"ORG=acme; org=evil"}}, want: "-"},
+		{name: "a second cookie that net/http drops", id: cookie, target: "/", header: http.Header{"Cookie": {`org=acme; org=evil"`}}, want: "-"},
 		{name: "variable", id: vars, target: "/", vars: map[string]any{"org": "acme"}, want: "acme"},
 		{name: "variable that is not set", id: vars, target: "/", want: "-"},
 		{name: "variable that is empty", id: vars, target: "/", vars: map[string]any{"org": ""}, want: "-"},

@@ -61,3 +61,57 @@ func TestJSONOfTheReadmeCanBeCopied(t *testing.T) {
 		})
 	}
 }
+
+// The trap that the section on Caddy's order warns of, and the way around it
+// that it shows.
+func TestNamedRouteKeepsOnlyItsFirstHandler(t *testing.T) {
+	const (
+		header = "header X-Served-By api\n"
+		handle = "handle {\nlogto_auth {\nendpoint https://your-tenant.logto.app\naudience https://api.example.com\n}\n}\n"
+	)
+	for name, test := range map[string]struct {
+		contents string
+		kept     bool
+	}{
+		"logto_auth inside a handle behind another directive": {header + handle, false},
+		"the same in a route":                 {"route {\n" + header + handle + "}\n", true},
+		"the same in a handle":                {"handle {\n" + header + handle + "}\n", true},
+		"logto_auth behind another directive": {header + strings.TrimSuffix(strings.TrimPrefix(handle, "handle {\n"), "}\n"), true},
+		"logto_require":                       {header + "logto_require\n", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := string(caddytest.Adapt(t, "&(api) {\n"+test.contents+"}\n\n:8080 {\ninvoke api\n}\n"))
+			if kept := strings.Contains(config, `"handler":"logto_`); kept != test.kept {
+				t.Errorf("our handler is left: %t, not %t, in %s", kept, test.kept, config)
+			}
+		})
+	}
+}
+
+func TestLinksOfTheReadmeLeadSomewhere(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	anchors := make(map[string]bool)
+	for _, heading := range regexp.MustCompile(`(?m)^#+ (.+)$`).FindAllStringSubmatch(string(text), -1) {
+		anchors["#"+strings.ReplaceAll(strings.ToLower(heading[1]), " ", "-")] = true
+	}
+	links := regexp.MustCompile(`\]\(([^)\s]+)\)`).FindAllStringSubmatch(string(text), -1)
+	if len(links) == 0 {
+		t.Error("there are none")
+	}
+	for _, link := range links {
+		switch target, _, _ := strings.Cut(link[1], "#"); {
+		case strings.HasPrefix(target, "https://"):
+		case target == "":
+			if !anchors[link[1]] {
+				t.Errorf("no heading is %s", link[1])
+			}
+		default:
+			if _, err := os.Stat(target); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}

@@ -560,7 +560,7 @@ func TestCacheCostIsNotBelowTheHeap(t *testing.T) {
 				remember(c, sent[len(padding):], info)
 				info.allClaims()
 			}
-			if taken := heapInUse() - before; c.bytes < taken {
+			if taken := heapInUse() - before; int64(c.bytes) < taken {
 				t.Errorf("%d octets each are estimated, %d are taken", c.bytes/tokens, taken/tokens)
 			}
 			checkInvariants(t, c)
@@ -568,10 +568,10 @@ func TestCacheCostIsNotBelowTheHeap(t *testing.T) {
 	}
 }
 
-func heapInUse() int {
+func heapInUse() int64 {
 	runtime.GC()
 	runtime.GC() // the first only queues what finalizers and pools still hold
 	var memory runtime.MemStats
 	runtime.ReadMemStats(&memory)
-	return int(memory.HeapAlloc)
+	return int64(memory.HeapAlloc) //nolint:gosec // no heap is that large
 }

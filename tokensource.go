@@ -1,6 +1,7 @@
 package logtoauth
 
 import (
+	"iter"
 	"net/http"
 	"net/textproto"
 	"net/url"
@@ -103,8 +104,10 @@ func (s TokenSource) values(r *http.Request) []string {
 // (RFC 9110 section 11.1). Without it the value is returned as it is. A tab
 // behind it is a fault of the token and makes no other scheme, with which an
 // optional token would pass unseen to servers that split at any white space.
+// So would white space in front, which net/http takes off in HTTP/1 only.
 func bearerToken(value string) (token string, isBearer bool) {
 	const scheme = "bearer"
+	value = textproto.TrimString(value)
 	if len(value) <= len(scheme) || !strings.EqualFold(value[:len(scheme)], scheme) ||
 		!strings.ContainsRune(" \t", rune(value[len(scheme)])) {
 		return value, false
@@ -136,12 +139,16 @@ func cookieValues(lines []string, name string) []string {
 // one, and must not find another token than this one.
 const querySeparators = "&;"
 
+// queryPairs goes through the parameters of a query, name and value together.
+func queryPairs(rawQuery string) iter.Seq[string] {
+	return strings.FieldsFuncSeq(rawQuery, func(r rune) bool { return strings.ContainsRune(querySeparators, r) })
+}
+
 // queryValues returns the values of a parameter. Unlike url.ParseQuery it
 // drops no pair for its encoding: a second token must not hide in one.
 func queryValues(rawQuery, name string) []string {
 	var values []string
-	isSeparator := func(r rune) bool { return strings.ContainsRune(querySeparators, r) }
-	for pair := range strings.FieldsFuncSeq(rawQuery, isSeparator) {
+	for pair := range queryPairs(rawQuery) {
 		key, value, _ := strings.Cut(pair, "=")
 		if !isParameter(key, name) {
 			continue

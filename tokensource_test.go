@@ -39,6 +39,7 @@ func TestTokenIsFound(t *testing.T) {
 		{"scheme in another case", nil, "", []string{"Authorization", "bEARER a.b.c"}, "a.b.c header"},
 		{"several spaces", nil, "", []string{"Authorization", "Bearer   a.b.c"}, "a.b.c header"},
 		{"a tab is no way to be another scheme", nil, "", []string{"Authorization", "Bearer\ta.b.c"}, "\ta.b.c header"},
+		{"white space in front is no way to be another scheme, which HTTP/2 leaves there", nil, "", []string{"Authorization", " \tBearer a.b.c"}, "a.b.c header"},
 		{"two tokens in one value", nil, "", []string{"Authorization", "Bearer a.b.c, Bearer d.e.f"}, "a.b.c, Bearer d.e.f header"},
 		{"scheme alone", nil, "", []string{"Authorization", "Bearer"}, "unsupported_scheme"},
 		{"scheme that begins alike", nil, "", []string{"Authorization", "BearerToken a.b.c"}, "unsupported_scheme"},
@@ -116,6 +117,7 @@ func TestTokenIsStrippedAndNothingElse(t *testing.T) {
 	}{
 		{"bearer", fromAuthorization, "/", []string{"Authorization", "bearer a.b.c", "X-A", "1"}, "", []string{"X-A: [1]"}},
 		{"bearer behind a tab", fromAuthorization, "/", []string{"Authorization", "Bearer\ta.b.c"}, "", nil},
+		{"bearer behind white space", fromAuthorization, "/", []string{"Authorization", " \tBearer a.b.c"}, "", nil},
 		{"another scheme stays", fromAuthorization, "/", []string{"Authorization", "Basic YTpi"}, "", []string{"Authorization: [Basic YTpi]"}},
 		{"bearer behind another scheme", fromAuthorization, "/", []string{"Authorization", "Basic YTpi", "Authorization", "Bearer a.b.c"}, "", []string{"Authorization: [Basic YTpi]"}},
 		{"own header", fromHeader, "/", []string{"X-Token", "a.b.c", "X-Token", "d.e.f", "Authorization", "Bearer a"}, "", []string{"Authorization: [Bearer a]"}},

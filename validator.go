@@ -270,9 +270,11 @@ func (v *validator) validate(ctx context.Context, token string, now time.Time) (
 	}
 	key := snapshot.key(parsed.keyID)
 	if key == nil {
-		if snapshot = v.keys.awaitKey(ctx, parsed.keyID); snapshot != nil {
-			key = snapshot.key(parsed.keyID)
+		if snapshot = v.keys.awaitKey(ctx, parsed.keyID); snapshot == nil {
+			// That fetch failed, with max_stale 0: no key is held any more.
+			return info, refuseKeysUnavailable(v.keys.retryAfter(now))
 		}
+		key = snapshot.key(parsed.keyID)
 	}
 	if key == nil {
 		return info, refuseToken(ReasonUnknownKey, "The token's signing key is unknown", "kid")

@@ -39,7 +39,7 @@ func startServer(ctx context.Context, binary, dir, site string) (*server, error)
 		return nil, err
 	}
 	s := &server{addr: addr, log: new(bytes.Buffer)}
-	s.command = exec.CommandContext(ctx, binary, "run", "--config", config)
+	s.command = exec.CommandContext(ctx, binary, "run", "--config", config) //nolint:gosec // the Caddy that was just built
 	s.command.Env = append(os.Environ(), "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME="+home)
 	s.command.Stderr = s.log
 	if err := s.command.Start(); err != nil {

@@ -64,7 +64,7 @@ func refresh(ctx context.Context, s *stack) (lastError string, err error) {
 		return "", fmt.Errorf("reading the state of the tenants: %w", err)
 	}
 	if len(tenants) != 1 {
-		return "", fmt.Errorf("Caddy knows of %d tenants, not of one", len(tenants))
+		return "", fmt.Errorf("the admin API shows %d tenants, not one", len(tenants))
 	}
 	return tenants[0].LastError, nil
 }

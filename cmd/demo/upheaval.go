@@ -42,7 +42,7 @@ func stopTenant(ctx context.Context, s *stack) error {
 func refreshInVain(ctx context.Context, s *stack) error {
 	failure, err := refresh(ctx, s)
 	if err == nil && failure == "" {
-		err = errors.New("Caddy got keys from a tenant that is gone")
+		err = errors.New("keys came from a tenant that is gone")
 	}
 	return err
 }
@@ -74,7 +74,7 @@ func rotateAsAnnounced(ctx context.Context, s *stack) error {
 func refreshed(ctx context.Context, s *stack) error {
 	failure, err := refresh(ctx, s)
 	if err == nil && failure != "" {
-		err = fmt.Errorf("Caddy could not fetch the keys: %s", failure)
+		err = fmt.Errorf("the keys could not be fetched: %s", failure)
 	}
 	return err
 }
