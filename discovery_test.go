@@ -42,6 +42,7 @@ func TestEndpointIsNormalized(t *testing.T) {
 func TestWhereKeysMayBeFetchedFrom(t *testing.T) {
 	public := tenantConfig{Endpoint: "https://tenant.example", Issuers: []string{"https://login.example.com/oidc", "https://tenant.example/oidc"}}
 	internal := tenantConfig{Endpoint: "http://logto:3001", Issuers: []string{"https://login.example.com/oidc"}, InsecureHTTP: true}
+	plain := tenantConfig{Endpoint: "http://logto:3001", Issuers: []string{"http://login.example.com/oidc"}, InsecureHTTP: true}
 	for _, tt := range []struct {
 		name string
 		cfg  tenantConfig
@@ -74,6 +75,7 @@ func TestWhereKeysMayBeFetchedFrom(t *testing.T) {
 		{"the internal endpoint over https", internal, "https://logto:3001/oidc/jwks", true},
 		{"the public issuer", internal, "https://login.example.com/oidc/jwks", true},
 		{"the public issuer over plain http", internal, "http://login.example.com/oidc/jwks", false},
+		{"an issuer over plain http", plain, "http://login.example.com/oidc/jwks", false},
 		{"another port of the internal host", internal, "http://logto:3002/oidc/jwks", false},
 		{"another internal host", internal, "http://metadata/oidc/jwks", false},
 	} {

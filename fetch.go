@@ -34,7 +34,7 @@ type tenantSource struct {
 
 	jwksURI string   // where the keys are, once known
 	last    *fetched // of the last 200
-	etag    string   // of last; empty after a failure
+	etag    string   // of last; empty before it and after a failure
 }
 
 func newTenantSource(cfg tenantConfig) (*tenantSource, error) {
@@ -60,7 +60,7 @@ func (s *tenantSource) fetch(ctx context.Context, unconditional bool) (*fetched,
 		s.etag = ""
 	}
 	got, err := s.fetchKeys(ctx)
-	if err == nil || known == "" || !s.cfg.discovers() || ctx.Err() != nil {
+	if err == nil || known == "" || ctx.Err() != nil {
 		return got, err
 	}
 	if discoveryErr := s.discover(ctx); discoveryErr != nil {
@@ -92,13 +92,10 @@ func (s *tenantSource) discover(ctx context.Context) error {
 }
 
 // fetchKeys asks for the key set. A 304 means the copy that this process got
-// with a 200 from the same address; any failure makes the next request
-// unconditional.
+// with a 200 from the same address: any failure, which a move begins with,
+// makes the next request unconditional.
 func (s *tenantSource) fetchKeys(ctx context.Context) (*fetched, error) {
 	etag := s.etag
-	if s.last == nil || s.last.jwksURI != s.jwksURI {
-		etag = ""
-	}
 	s.etag = ""
 	got, err := get(ctx, s.client, s.jwksURI, etag)
 	if err != nil {

@@ -315,7 +315,7 @@ func TestKeyKeepsItsIdentityOnlyWhileItsJWKIsUnchanged(t *testing.T) {
 func TestLeftOutKeysAreBoundedInTheLog(t *testing.T) {
 	keys := []jwk{curveJWK(t, elliptic.P256())}
 	for i := range 100 {
-		keys = append(keys, jwk{"kty": strings.Repeat("y", 5000), "kid": strings.Repeat(fmt.Sprint(i), 100) + "\n"})
+		keys = append(keys, jwk{"kty": strings.Repeat("y", 5000), "kid": strings.Repeat(fmt.Sprint(i), 100)}, jwk{"kid": "a\nb"})
 	}
 	set, err := parseJWKS(keySet(t, keys...))
 	if err != nil {

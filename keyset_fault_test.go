@@ -40,6 +40,7 @@ var faults = []struct {
 	{"accepting and never answering", fault(devtenant.Hang), failureTimeout},
 	{"header and half a body, then nothing", fault(stall), failureTimeout},
 	{"500", fault(devtenant.ServerError), failureStatus},
+	{"206, a part", fault(partial), failureStatus},
 	{"garbage", fault(devtenant.Garbage), failureMalformed},
 	{"an HTML login page", fault(devtenant.HTML), failureMalformed},
 	{"a truncated document", fault(devtenant.Truncated), failureMalformed},
@@ -64,6 +65,12 @@ func withoutETag(e *devtenant.Exchange) {
 	answer := e.Answer()
 	e.Writer.WriteHeader(answer.Status)
 	_, _ = e.Writer.Write(answer.Body)
+}
+
+// partial answers with what is valid JSON but says that it is not all of it.
+func partial(e *devtenant.Exchange) {
+	e.Writer.WriteHeader(http.StatusPartialContent)
+	_, _ = e.Writer.Write(e.Answer().Body)
 }
 
 // tooLarge answers with valid JSON that only a bound on its size refuses.
@@ -314,6 +321,9 @@ func TestMovedKeySetIsFound(t *testing.T) {
 			r = r.Clone(r.Context())
 			switch {
 			case moved && r.URL.Path == "/new/jwks":
+				if condition := r.Header.Get("If-None-Match"); condition != "" {
+					t.Errorf("an ETag of the old address was sent to the new one: %s", condition)
+				}
 				r.URL.Path = devtenant.JWKSPath
 			case moved && r.URL.Path == devtenant.JWKSPath:
 				r.URL.Path = "/gone"
@@ -326,6 +336,30 @@ func TestMovedKeySetIsFound(t *testing.T) {
 		kid := b.Rotate("")
 		if s := b.fetched(t); s.key(kid) == nil || s.jwksURI != testEndpoint+"/new/jwks" || b.logs.Len() != 1 {
 			t.Errorf("snapshot %+v, log %v", s, b.logs.All())
+		}
+	})
+}
+
+func TestKeysThatAreLeftOutAreLoggedOncePerChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, newTenant(), testConfig(), nil)
+		b.AddKey(modulusJWK(t, 1024).with(jwk{"kid": "short"}))
+		for range 3 {
+			b.fetched(t) // 200, and then 304
+		}
+		b.Rotate("")
+		b.fetched(t)
+		if n := b.logged(logLeftOut); n != 1 {
+			t.Errorf("logged %d times", n)
+		}
+		b.SetJWKSFault(devtenant.ServerError)
+		advance(15 * time.Minute)
+		b.SetJWKSFault(devtenant.None)
+		b.AddKey(modulusJWK(t, 1024).with(jwk{"kid": "shorter"}))
+		b.fetched(t)
+		b.fetched(t)
+		if n := b.logged(logLeftOut); n != 2 {
+			t.Errorf("logged %d times after a change", n)
 		}
 	})
 }

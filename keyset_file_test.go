@@ -39,7 +39,7 @@ func TestJWKSFileWithoutAUsableKeyIsRefusedAtLoad(t *testing.T) {
 		"empty":       writeJWKS(t, nil),
 		"no key":      writeJWKS(t, []byte(`{"keys":[]}`)),
 		"garbage":     writeJWKS(t, []byte("\x00\x01")),
-		"too large":   writeJWKS(t, append(make([]byte, maxResponseBody), newTenant().JWKS()...)),
+		"too large":   writeJWKS(t, append(newTenant().JWKS(), strings.Repeat(" ", maxResponseBody)...)),
 		"a token":     writeJWKS(t, []byte(newTenant().Token(devtenant.TokenRequest{Resource: "https://api.example"}))),
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -165,10 +165,7 @@ func (ks *KeySet) fallBack(ctx context.Context, env *environment) {
 	}
 	set, err := stored.accept(ks.cfg, time.Now())
 	ks.store.reportLoad(err, env)
-	if set == nil {
-		return
-	}
-	if old := ks.held.Load(); old == nil || set.fetchedAt.After(old.fetchedAt) {
+	if set != nil { // then it is newer than what is held, which has gone stale
 		ks.publish(set.keys, set.jwksURI, originStorage, set.fetchedAt)
 	}
 }

@@ -217,6 +217,36 @@ func TestFloodOfMadeUpKids(t *testing.T) {
 	}
 }
 
+func TestEachRotationAfterTheCooldownIsFoundAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := ready(t)
+		for range 3 {
+			kid := b.Rotate("")
+			if waited, found := b.ask(t.Context(), kid); !found || waited != 0 {
+				t.Errorf("found %t after %v", found, waited)
+			}
+			advance(5 * time.Second)
+		}
+	})
+}
+
+// Whatever else fetches within the cooldown answers the fetch that was put off
+// to its end.
+func TestFetchWithinTheCooldownReplacesTheOneAtItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := ready(t)
+		b.ask(t.Context(), "made-up")
+		b.ask(t.Context(), "made-up")
+		advance(2 * time.Second)
+		b.fetched(t)
+		before := b.Counts().JWKS
+		advance(time.Minute)
+		if fetches := b.Counts().JWKS - before; fetches != 0 {
+			t.Errorf("%d more fetches", fetches)
+		}
+	})
+}
+
 func TestMadeUpKidWithinTheCooldownIsRefusedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := ready(t)
@@ -342,6 +372,9 @@ func TestRequestThatGaveUpWaitsNoLonger(t *testing.T) {
 		b.ks.await(ctx)
 		if waited := time.Since(began); waited != time.Second {
 			t.Errorf("waited %v", waited)
+		}
+		if after := b.ks.retryAfter(time.Now()); after != 1 {
+			t.Errorf("Retry-After: %d", after)
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -159,6 +160,31 @@ func TestNoGoroutineOutlivesTheKeySet(t *testing.T) {
 		}
 		if b.ks.await(t.Context()) != nil || b.ks.awaitKey(t.Context(), "x") != nil || b.ks.refreshNow(t.Context()) == nil {
 			t.Error("an ended key set serves keys")
+		}
+	})
+}
+
+// The last config is gone while requests still wait, one of them for a fetch
+// that will never begin.
+func TestEndReleasesRequestsThatWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tenant := newTenant()
+		tenant.SetFault(devtenant.Hang)
+		b := newBench(t, tenant, testConfig(), nil)
+		began := time.Now()
+		var all sync.WaitGroup
+		all.Go(func() { b.ks.await(t.Context()) })
+		synctest.Wait()
+		all.Go(func() { _ = b.ks.refreshNow(t.Context()) })
+		synctest.Wait()
+		all.Go(func() { b.ks.awaitKey(t.Context(), "x") })
+		synctest.Wait()
+		if err := b.ks.Destruct(); err != nil {
+			t.Error(err)
+		}
+		all.Wait()
+		if waited := time.Since(began); waited != 0 {
+			t.Errorf("the requests waited %v", waited)
 		}
 	})
 }

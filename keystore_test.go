@@ -368,6 +368,10 @@ func TestStorageThatHangs(t *testing.T) {
 		if !b.serves(b.SigningKID()) {
 			t.Error("no keys although the tenant answers")
 		}
+		for range 3 {
+			b.Rotate("")
+			b.fetched(t)
+		}
 		began = time.Now()
 		if err := b.ks.Destruct(); err != nil {
 			t.Error(err)
@@ -446,8 +450,9 @@ func TestStoredKeysAreRenewed(t *testing.T) {
 		b := newBench(t, newTenant(), testConfig(), storage)
 		b.ks.start()
 		advance(2 * time.Hour)
-		if _, stores := storage.counts(); stores != 1 {
-			t.Errorf("written %d times in two hours without a change", stores)
+		// Read at the start, and by the write before it.
+		if loads, stores := storage.counts(); stores != 1 || loads != 2 {
+			t.Errorf("written %d times and read %d times in two hours without a change", stores, loads)
 		}
 		b.Rotate("")
 		advance(10 * time.Minute)
@@ -513,6 +518,7 @@ func TestNewStorageAfterAReloadGetsTheKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, newTenant(), testConfig(), newMemoryStorage())
 		b.fetched(t)
+		synctest.Wait()
 		before := b.Counts()
 		next := newMemoryStorage()
 		env := &environment{storage: next}
@@ -526,6 +532,53 @@ func TestNewStorageAfterAReloadGetsTheKeys(t *testing.T) {
 		advance(10 * time.Minute)
 		if len(next.files) != 1 {
 			t.Errorf("files: %v", maps.Keys(next.files))
+		}
+	})
+}
+
+// A 304 says nothing that may be written, not even if a storage that has
+// nothing yet comes while it is on its way.
+func TestOnlyFullAnswersAreStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := newMemoryStorage()
+		b := newBench(t, newTenant(), testConfig(), storage)
+		b.fetched(t)
+		synctest.Wait()
+		b.SetJWKSFault(devtenant.Slow)
+		go func() { _ = b.ks.refreshNow(t.Context()) }()
+		synctest.Wait()
+		next := newMemoryStorage()
+		env := &environment{storage: next}
+		b.ks.attach(env)
+		b.ks.goLive(env)
+		b.ks.detach(b.env)
+		b.SetJWKSFault(devtenant.None)
+		b.Release()
+		synctest.Wait()
+		if _, stores := storage.counts(); stores != 1 || len(next.files) != 0 {
+			t.Error("a 304 was stored")
+		}
+		b.fetched(t)
+		synctest.Wait()
+		if len(next.files) != 1 {
+			t.Error("a 200 was not stored")
+		}
+	})
+}
+
+func TestStoredKeysOfAnotherAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := testConfig()
+		cfg.JWKSURI = testEndpoint + "/oidc/jwks"
+		tenant := newTenant()
+		storage := stored(t, tenant, cfg)
+		tenant.SetFault(devtenant.Down)
+		if newBench(t, tenant, cfg, storage).ks.await(t.Context()) == nil {
+			t.Fatal("the test shows nothing: what was stored is not read")
+		}
+		storage.edit(t, cfg, func(s *storedKeys) { s.JWKSURI = testEndpoint + "/other" })
+		if newBench(t, tenant, cfg, storage).ks.await(t.Context()) != nil {
+			t.Error("keys of an address that is not configured were believed")
 		}
 	})
 }

@@ -30,7 +30,7 @@ const (
 	rotateEvery  = 9 * time.Second
 	faultEvery   = 13 * time.Second
 	faultLasts   = 3 * time.Second
-	renewEvery   = 50 * time.Millisecond // one token of the pool
+	renewEvery   = 100 * time.Millisecond // one token of the pool, so that some outlive their keys
 	measureEvery = 5 * time.Second
 
 	// reloadEcho is how long after a reload connections of the old

@@ -4,6 +4,7 @@
 package caddytest
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
 	"net"
@@ -123,6 +124,11 @@ func (s *Server) contain(config []byte) []byte {
 	apps, _ := tree["apps"].(map[string]any)
 	httpApp, _ := apps["http"].(map[string]any)
 	httpApp["grace_period"] = "1s"
+	// `tls internal` would put Caddy's root certificate into the machine's
+	// trust store.
+	if bytes.Contains(config, []byte(`"module":"internal"`)) {
+		apps["pki"] = map[string]any{"certificate_authorities": map[string]any{"local": map[string]any{"install_trust": false}}}
+	}
 	servers, _ := httpApp["servers"].(map[string]any)
 	for _, server := range servers {
 		server := server.(map[string]any)

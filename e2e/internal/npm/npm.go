@@ -27,7 +27,7 @@ func Start(tb testing.TB, script string, arguments ...string) *Program {
 		tb.Skip("node is not installed; this test runs programs of Node.js")
 	}
 	install(tb)
-	command := exec.CommandContext(tb.Context(), "node", append([]string{script}, arguments...)...)
+	command := exec.CommandContext(tb.Context(), "node", append([]string{script}, arguments...)...) //nolint:gosec // scripts of the tests
 	input, err := command.StdinPipe()
 	if err != nil {
 		tb.Fatal(err)
