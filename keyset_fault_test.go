@@ -208,7 +208,11 @@ func TestOutageLongerThanMaxStale(t *testing.T) {
 		b.SetFault(devtenant.None)
 		advance(5 * time.Second)
 		if !b.serves(b.SigningKID()) || b.logged(logRecovered) != 1 {
-			t.Error("not recovered soon")
+			t.Fatal("not recovered soon")
+		}
+		after, ok := b.logs.FilterMessage(logRecovered).All()[0].ContextMap()["after"].(time.Duration)
+		if !ok || after < 23*time.Hour+45*time.Minute || after > 24*time.Hour+2*time.Minute {
+			t.Errorf("the log says that the outage took %v", after)
 		}
 	})
 }
@@ -395,3 +399,22 @@ func TestFailureKinds(t *testing.T) {
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// With max_stale 0 the fetch that an unknown kid forces may take away the
+// keys. Then nobody can say that the token is a bad one.
+func TestKeysLostWhileAnUnknownKeyIsAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := testConfig()
+		cfg.MaxStale = 0
+		b := newBench(t, newTenant(), cfg, nil)
+		b.fetched(t)
+		b.Rotate("")
+		b.SetFault(devtenant.ServerError)
+		v := validatorOf(b.ks)
+		v.rules.issuers = b.ks.cfg.acceptedIssuers()
+		token := b.Token(devtenant.TokenRequest{Subject: "alice", ClientID: "spa", Resource: "https://api.example.com"})
+		if _, refusal := v.validate(t.Context(), token, time.Now()); reasonOf(refusal) != ReasonKeysUnavailable {
+			t.Errorf("refused as %q, not %q", reasonOf(refusal), ReasonKeysUnavailable)
+		}
+	})
+}
