@@ -583,5 +583,5 @@ func heapInUse() int64 {
 	runtime.GC() // the first only queues what finalizers and pools still hold
 	var memory runtime.MemStats
 	runtime.ReadMemStats(&memory)
-	return int64(memory.HeapAlloc) //nolint:gosec // no heap is that large
+	return int64(memory.HeapAlloc)
 }
