@@ -31,7 +31,7 @@ func caddyProcess(t *testing.T, stdin string, arguments ...string) (code int, st
 	t.Helper()
 	var out, errs strings.Builder
 	home := t.TempDir()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], append([]string{"logto-auth"}, arguments...)...) //nolint:gosec // the test binary itself
+	cmd := exec.CommandContext(t.Context(), os.Args[0], append([]string{"logto-auth"}, arguments...)...)
 	cmd.Env = append(os.Environ(), commandVariable+"=1", "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME="+home, "HOME="+home)
 	cmd.Dir = home
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errs
