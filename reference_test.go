@@ -122,7 +122,7 @@ type documented struct {
 
 // item renders the field as an item of a list.
 func (d documented) item() string {
-	text := paragraph(fmt.Sprintf("- `%s`, %s: %s", d.name, d.kind, d.text))
+	text := paragraph("- `" + d.name + "`, " + d.kind + ": " + d.text)
 	return strings.ReplaceAll(text, "\n", "\n  ") + "\n"
 }
 

@@ -12,12 +12,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-
-	_ "github.com/caddy-logto/caddy-logto-auth"
-	"github.com/caddy-logto/caddy-logto-auth/internal/caddytest"
 )
 
 // pages returns the texts of all pages by their names.
@@ -41,69 +35,6 @@ func read(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return strings.ReplaceAll(string(text), "\r\n", "\n")
-}
-
-var fence = regexp.MustCompile("(?ms)^```caddyfile\n(.*?\n)```$")
-
-func TestCaddyfilesOfThePagesCanBeCopied(t *testing.T) {
-	blocks := 0
-	for page, text := range pages(t) {
-		for i, block := range fence.FindAllStringSubmatch(text, -1) {
-			blocks++
-			t.Run(fmt.Sprintf("%s %d", page, i), func(t *testing.T) {
-				if formatted := string(caddyfile.Format([]byte(block[1]))); formatted != block[1] {
-					t.Errorf("caddy fmt makes of it:\n%s", formatted)
-				}
-				t.Setenv("LOGTO_ENDPOINT", "https://your-tenant.logto.app")
-				validate(t, caddytest.Adapt(t, block[1]))
-			})
-		}
-	}
-	if blocks < 10 {
-		t.Errorf("only %d Caddyfiles were found", blocks)
-	}
-}
-
-// validate provisions a config as `caddy validate` does, with its storage and
-// its certificates in the test's folder.
-func validate(t *testing.T, config []byte) {
-	t.Helper()
-	var tree map[string]any
-	if err := json.Unmarshal(config, &tree); err != nil {
-		t.Fatal(err)
-	}
-	tree["admin"] = map[string]any{"disabled": true}
-	tree["storage"] = map[string]any{"module": "file_system", "root": t.TempDir()}
-	logTo(tree, map[string]any{"output": "discard"})
-	contained, err := json.Marshal(tree)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var decoded *caddy.Config
-	if err := json.Unmarshal(contained, &decoded); err != nil {
-		t.Fatal(err)
-	}
-	if err := caddy.Validate(decoded); err != nil {
-		t.Error(err)
-	}
-}
-
-// logTo lets all logs of a config write to one place. Their formats stay.
-func logTo(tree, writer map[string]any) {
-	logging, _ := tree["logging"].(map[string]any)
-	logs, _ := logging["logs"].(map[string]any)
-	if logs == nil {
-		logs = make(map[string]any)
-	}
-	if logs["default"] == nil {
-		logs["default"] = make(map[string]any)
-	}
-	for _, log := range logs {
-		log, _ := log.(map[string]any)
-		log["writer"] = writer
-		log["level"] = "DEBUG"
-	}
-	tree["logging"] = map[string]any{"logs": logs}
 }
 
 func TestLinksOfThePagesLeadSomewhere(t *testing.T) {

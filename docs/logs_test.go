@@ -6,16 +6,36 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	_ "github.com/caddy-logto/caddy-logto-auth"
 	"github.com/caddy-logto/caddy-logto-auth/internal/caddytest"
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant/devtenanttest"
 )
+
+// logTo lets all logs of a config write to one place. Their formats stay.
+func logTo(tree, writer map[string]any) {
+	logging, _ := tree["logging"].(map[string]any)
+	logs, _ := logging["logs"].(map[string]any)
+	if logs == nil {
+		logs = make(map[string]any)
+	}
+	if logs["default"] == nil {
+		logs["default"] = make(map[string]any)
+	}
+	for _, log := range logs {
+		log, _ := log.(map[string]any)
+		log["writer"] = writer
+		log["level"] = "DEBUG"
+	}
+	tree["logging"] = map[string]any{"logs": logs}
+}
 
 // serveLogged loads a config, with its own log formats, and returns the
 // address of its server and a function that reads all logs.
@@ -68,6 +88,7 @@ func serveLogged(t *testing.T, text string) (address string, logs func() string)
 // of its Caddyfile are needed.
 func TestFilterKeepsQueryTokensOutOfTheLogs(t *testing.T) {
 	var site string
+	fence := regexp.MustCompile("(?ms)^```caddyfile\n(.*?\n)```$")
 	for _, block := range fence.FindAllStringSubmatch(read(t, "operation.md"), -1) {
 		if strings.Contains(block[1], "replace access_token REDACTED") {
 			site = block[1]
