@@ -4,7 +4,7 @@ GOFUMPT := mvdan.cc/gofumpt@v0.12.0
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 BENCHSTAT := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 
-.PHONY: build test lint fmt fuzz e2e soak mutate bench bench-load bench-caches demo ci
+.PHONY: build test lint fmt docs fuzz e2e soak mutate bench bench-load bench-caches demo ci
 
 build: ## A Caddy with this module, as bin/caddy
 	go build -o bin/ ./cmd/caddy
@@ -17,6 +17,9 @@ lint: ## What .golangci.yml asks for
 
 fmt: ## gofumpt and the order of imports
 	go run $(GOLANGCI_LINT) fmt
+
+docs: ## docs/reference.md, from the comments in the source
+	go test -run='^TestReferenceIsWhatTheCodeSays$$' -count=1 . -update
 
 fuzz: ## Every fuzz target, guided by coverage; FUZZTIME=10m for longer
 	FUZZ_GUIDED=1 FUZZTIME=$(or $(FUZZTIME),1m) .ci/run fuzz

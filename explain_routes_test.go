@@ -135,11 +135,13 @@ func TestExplainShowsWhatARequestMeets(t *testing.T) {
 		},
 		{
 			"a site before one for all hosts", "http://a.test {\n" + auth("", "") + "}\nhttp:// {\n" + refusing + "}\n",
-			"http://a.test/", "", verdictAdmitted, []string{"logto_auth [a.test] admitted"},
+			"http://a.test/", "", verdictAdmitted,
+			[]string{"logto_auth [a.test] admitted"},
 		},
 		{
 			"all of a config: blocks that exclude each other", "a.test {\nhandle /x* {\n" + auth("", "") + "}\nhandle {\nlogto_require\n}\n}\n",
-			"", "", verdictRefused, []string{"logto_auth [a.test, path /x*] admitted", "logto_require [a.test] refused"},
+			"", "", verdictRefused,
+			[]string{"logto_auth [a.test, path /x*] admitted", "logto_require [a.test] refused"},
 		},
 		{
 			"an answer that a header decides", "a.test {\nroute {\n@tagged header X-Tag on\nrespond @tagged ok\n" + auth("", "") + "}\n}\n",
