@@ -77,8 +77,19 @@ func (s *site) load(handlers []any, more ...func(config map[string]any)) error {
 	return caddy.Load(text, true)
 }
 
-// get returns status and body, or the error of a connection.
-func (s *site) get(token string) (int, string, error) {
+// get is once that tries again when the connection is lost: Caddy resets those
+// that the listener of the config before had not accepted yet.
+func (s *site) get(token string) (status int, body string, err error) {
+	for range 10 {
+		if status, body, err = s.once(token); err == nil {
+			break
+		}
+	}
+	return status, body, err
+}
+
+// once returns status and body, or the error of a connection.
+func (s *site) once(token string) (int, string, error) {
 	request, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, "http://"+s.addr, http.NoBody)
 	if err != nil {
 		return 0, "", err
@@ -203,7 +214,7 @@ func TestReloadsUnderLoad(t *testing.T) {
 						return
 					default:
 					}
-					status, body, err := s.get(token)
+					status, body, err := s.once(token)
 					requests.Add(1)
 					switch {
 					case err != nil:
