@@ -11,7 +11,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"github.com/golang-jwt/jwt/v5"
 	"go.uber.org/zap"
 
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
@@ -123,50 +122,17 @@ func BenchmarkServe(b *testing.B) {
 			forged := thief.Sign(map[string]any{"kid": tenant.SigningKID()}, claims)
 			benchServe(b, h, http.StatusUnauthorized, forged)
 		})
-		b.Run(algorithm+"/signature", func(b *testing.B) { benchSignature(b, tenant) })
-		b.Run(algorithm+"/golang-jwt", func(b *testing.B) { benchGolangJWT(b, tenant) })
 	}
 }
 
-// benchSignature measures the standard library's check alone.
-func benchSignature(b *testing.B, tenant *cachedTenant) {
-	b.Helper()
-	parsed, refusal := parseJWS(tenant.token("read:products"))
-	if refusal != nil {
-		b.Fatal(refusal)
+// BenchmarkServeDistinct measures requests with cached tokens by how many
+// different ones come in turn.
+func BenchmarkServeDistinct(b *testing.B) {
+	tenant := newCachedTenant(b, "ES256", defaultCacheSize)
+	h, tokens := tenant.handler(b), tenant.tokens(defaultCacheSize)
+	for _, distinct := range []int{1, 16, defaultCacheSize} {
+		b.Run(strconv.Itoa(distinct), func(b *testing.B) { benchServe(b, h, http.StatusNoContent, tokens[:distinct]...) })
 	}
-	key := tenant.keys.held.Load().key(parsed.keyID)
-	b.ReportAllocs()
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			if !parsed.verifiedBy(key) {
-				b.Error("the signature does not hold")
-				return
-			}
-		}
-	})
-}
-
-// benchGolangJWT measures the library by itself, as sites use it with keyfunc:
-// the key is found in a map, and every token is verified every time.
-func benchGolangJWT(b *testing.B, tenant *cachedTenant) {
-	b.Helper()
-	token := tenant.token("read:products")
-	keys := make(map[string]any)
-	for kid, key := range tenant.keys.held.Load().keys {
-		keys[kid] = key.public
-	}
-	parser := jwt.NewParser(jwt.WithValidMethods(defaultAlgorithms), jwt.WithIssuer(tenant.Issuer()),
-		jwt.WithAudience("https://api.example.com"), jwt.WithExpirationRequired())
-	b.ReportAllocs()
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			if _, err := parser.Parse(token, func(t *jwt.Token) (any, error) { return keys[t.Header["kid"].(string)], nil }); err != nil {
-				b.Error(err)
-				return
-			}
-		}
-	})
 }
 
 // TestRequestsAllocateLittle bounds the allocations of a request over those of

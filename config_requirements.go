@@ -70,12 +70,10 @@ func checkClaims(f *findings, claims []ClaimRequirement) {
 			f.addAt(setting, i, "%s has no values to compare with", claim.Path)
 		}
 		for _, value := range claim.Values {
-			switch {
-			case value == "":
+			if value == "" {
 				f.addAt(setting, i, "a value for %s is empty", claim.Path)
-			default:
-				f.check(setting, i, checkLiteral(value))
 			}
+			f.check(setting, i, checkLiteral(value))
 		}
 	}
 }

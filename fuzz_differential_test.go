@@ -345,7 +345,7 @@ func goodClaimsWith(members string, replaced ...string) string {
 func FuzzDifferentialSigned(f *testing.F) {
 	d := newDifferential(f)
 	for i, seed := range signedSeeds { // few: a short run must get past them
-		f.Add(uint8(i), seed.header, seed.payload) //nolint:gosec // few of them
+		f.Add(uint8(i), seed.header, seed.payload)
 	}
 	f.Fuzz(func(t *testing.T, key uint8, header, payload string) {
 		tenant := d.tenants[int(key)%len(d.tenants)]
@@ -364,8 +364,8 @@ func FuzzDifferentialSpelling(f *testing.F) {
 		tokens = append(tokens, tenant.Token(devtenant.TokenRequest{Subject: "user-1", ClientID: "app-1", Resource: testAPI}))
 	}
 	for i, text := range []string{"", "=", "\n", "\r", "A", ".", "+", "/", "-", " ", "\x00", "é"} {
-		f.Add(uint8(i), uint16(60), uint8(0), text)    //nolint:gosec // few of them
-		f.Add(uint8(i), uint16(65535), uint8(1), text) //nolint:gosec // few of them
+		f.Add(uint8(i), uint16(60), uint8(0), text)
+		f.Add(uint8(i), uint16(65535), uint8(1), text)
 	}
 	f.Fuzz(func(t *testing.T, key uint8, at uint16, cut uint8, text string) {
 		i := int(key) % len(tokens)

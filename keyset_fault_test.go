@@ -208,7 +208,11 @@ func TestOutageLongerThanMaxStale(t *testing.T) {
 		b.SetFault(devtenant.None)
 		advance(5 * time.Second)
 		if !b.serves(b.SigningKID()) || b.logged(logRecovered) != 1 {
-			t.Error("not recovered soon")
+			t.Fatal("not recovered soon")
+		}
+		after, ok := b.logs.FilterMessage(logRecovered).All()[0].ContextMap()["after"].(time.Duration)
+		if !ok || after < 23*time.Hour+45*time.Minute || after > 24*time.Hour+2*time.Minute {
+			t.Errorf("the log says that the outage took %v", after)
 		}
 	})
 }

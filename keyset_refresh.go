@@ -19,13 +19,13 @@ const (
 // refreshDelay is the time to the next fetch after a good one. Jitter keeps
 // many instances from asking at the same moment and only ever shortens.
 func refreshDelay(interval time.Duration) time.Duration {
-	return interval - rand.N(interval/10+1)
+	return interval - rand.N(interval/10+1) //nolint:gosec // nobody gains by guessing it
 }
 
 // retryDelay is the time to the next fetch after n failed ones in a row.
 func retryDelay(n int, bound time.Duration) time.Duration {
 	delay := min(bound, firstRetry<<min(n-1, maxRetryDoublings))
-	return delay - rand.N(delay/2+1)
+	return delay - rand.N(delay/2+1) //nolint:gosec // nobody gains by guessing it
 }
 
 // refresh is the goroutine of a key set. All fetches happen here, one at a

@@ -133,6 +133,24 @@ func TestKeysAreFetchedWhenStarted(t *testing.T) {
 	})
 }
 
+// The age of keys counts from before the request: of two answers, the one
+// that was asked for later is the newer.
+func TestKeysAreAsOldAsTheQuestion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tenant := newTenant()
+		tenant.SetJWKSFault(devtenant.Slow)
+		b := newBench(t, tenant, testConfig(), nil)
+		asked := time.Now()
+		b.ks.start()
+		advance(2 * time.Second)
+		b.Release()
+		synctest.Wait()
+		if s := b.ks.current(time.Now()); s == nil || !s.fetchedAt.Equal(asked) {
+			t.Errorf("asked at %v: %+v", asked, s)
+		}
+	})
+}
+
 func TestTokenOfAFreshlyRotatedKeyIsFoundAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, newTenant(), testConfig(), nil)

@@ -566,6 +566,32 @@ func TestOnlyFullAnswersAreStored(t *testing.T) {
 	})
 }
 
+// A write to the old storage ends after a reload has brought a new one. It
+// must not count as a write to that.
+func TestWriteThatEndsAfterAReload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := newMemoryStorage()
+		b := newBench(t, newTenant(), testConfig(), storage)
+		storage.hang = make(chan struct{})
+		b.ks.start()
+		synctest.Wait()
+		next := newMemoryStorage()
+		env := &environment{storage: next}
+		b.ks.attach(env)
+		b.ks.goLive(env)
+		b.ks.detach(b.env)
+		close(storage.hang)
+		synctest.Wait()
+		if len(storage.files) != 1 {
+			t.Fatal("the test shows nothing: nothing was being written")
+		}
+		advance(10 * time.Minute)
+		if len(next.files) != 1 {
+			t.Error("the new storage has no keys")
+		}
+	})
+}
+
 func TestStoredKeysOfAnotherAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := testConfig()

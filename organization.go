@@ -219,11 +219,9 @@ func standsOnce(header http.Header, name string) bool {
 // application perhaps the last, or another.
 func cookieStandsOnce(lines []string, name string) bool {
 	count := 0
-	for _, line := range lines {
-		for pair := range strings.SplitSeq(line, ";") {
-			if key, _, _ := strings.Cut(pair, "="); strings.EqualFold(textproto.TrimString(key), name) {
-				count++
-			}
+	for cookie := range cookies(lines) {
+		if strings.EqualFold(cookie, name) {
+			count++
 		}
 	}
 	return count == 1

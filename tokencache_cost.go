@@ -9,10 +9,11 @@ import "strings"
 // averaged: `{"":{"":…}}` takes seventy times its length. A test compares
 // these figures with the heap.
 const (
-	costEntry   = 640
+	costEntry   = 448
 	costObject  = 384 // a map with slots for its first eight members
 	costArray   = 48
-	costElement = 112 // an array element, or a member with its name and slot
+	costElement = 56 // a value in an array or object, with its name
+	costSlot    = 56 // in a map that has grown
 	costScope   = 24
 )
 
@@ -23,5 +24,7 @@ func cacheCost(token string, info *AuthInfo) int {
 	count := func(octet string) int { return strings.Count(info.payload, octet) }
 	text := len(token) + 2*len(info.payload)
 	text += text / 8 // the allocator's size classes
-	return costEntry + text + costObject*count("{") + costArray*count("[") + costElement*count(",") + costScope*count(" ")
+	objects, elements := count("{"), count(",")
+	return costEntry + text + costObject*objects + costArray*count("[") + costElement*elements +
+		costSlot*max(0, elements-7*objects) + costScope*count(" ")
 }

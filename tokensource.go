@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // tokenSources are the places where a site looks for a token, in order.
@@ -101,38 +102,60 @@ func (s TokenSource) values(r *http.Request) []string {
 }
 
 // bearerToken takes the scheme off (RFC 6750 section 2.1); it has no case
-// (RFC 9110 section 11.1). Without it the value is returned as it is. A tab
-// behind it is a fault of the token and makes no other scheme, with which an
-// optional token would pass unseen to servers that split at any white space.
-// So would white space in front, which net/http takes off in HTTP/1 only.
+// (RFC 9110 section 11.1). Without it the value is returned as it is. Other
+// white space than a space behind it is a fault of the token and makes no other
+// scheme, with which an optional token would pass unseen to servers that split
+// at any white space, in Latin-1 or Unicode. So is white space in front, of
+// which net/http takes off only the ASCII one, and that in HTTP/1 only.
 func bearerToken(value string) (token string, isBearer bool) {
 	const scheme = "bearer"
 	value = textproto.TrimString(value)
-	if len(value) <= len(scheme) || !strings.EqualFold(value[:len(scheme)], scheme) ||
-		!strings.ContainsRune(" \t", rune(value[len(scheme)])) {
+	start := 0
+	for start < len(value) && maybeSpace(value[start]) {
+		start++
+	}
+	end := start + len(scheme)
+	if len(value) <= end || !strings.EqualFold(value[start:end], scheme) || !maybeSpace(value[end]) {
 		return value, false
 	}
-	return strings.TrimLeft(value[len(scheme):], " "), true
+	if start > 0 || value[end] >= utf8.RuneSelf {
+		return value, true
+	}
+	return strings.TrimLeft(value[end:], " "), true
 }
+
+// maybeSpace tells whether some server may take the octet, or the character
+// that it is a part of, for white space.
+func maybeSpace(c byte) bool { return c == ' ' || c == '\t' || c >= utf8.RuneSelf }
 
 // cookieValues returns the values of a cookie. Unlike net/http it drops none
 // for its value or for how many there are: a second token must not hide.
 func cookieValues(lines []string, name string) []string {
 	var values []string
-	for _, line := range lines {
-		for pair := range strings.SplitSeq(line, ";") {
-			key, value, _ := strings.Cut(pair, "=")
-			if textproto.TrimString(key) != name {
-				continue
-			}
-			value = textproto.TrimString(value)
-			if len(value) > 1 && value[0] == '"' && value[len(value)-1] == '"' {
-				value = value[1 : len(value)-1]
-			}
-			values = append(values, value)
+	for key, value := range cookies(lines) {
+		if key != name {
+			continue
 		}
+		if len(value) > 1 && value[0] == '"' && value[len(value)-1] == '"' {
+			value = value[1 : len(value)-1]
+		}
+		values = append(values, value)
 	}
 	return values
+}
+
+// cookies goes through the names and values of all cookies, as they stand.
+func cookies(lines []string) iter.Seq2[string, string] {
+	return func(yield func(name, value string) bool) {
+		for _, line := range lines {
+			for pair := range strings.SplitSeq(line, ";") {
+				name, value, _ := strings.Cut(pair, "=")
+				if !yield(textproto.TrimString(name), textproto.TrimString(value)) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // querySeparators part the parameters of a query. Older servers take `;` for

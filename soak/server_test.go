@@ -81,7 +81,7 @@ func startServer(t *testing.T, tenant *tenant, u *upstream, found *secrets) *ser
 	if err := os.WriteFile(config, []byte(s.caddyfile()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.process = exec.Command(binary, "run", "--config", config, "--adapter", "caddyfile") //nolint:noctx,gosec // it is stopped below, and it is what is tested
+	s.process = exec.Command(binary, "run", "--config", config, "--adapter", "caddyfile") // stopped below, and what is tested
 	s.process.Env = append(os.Environ(), "XDG_CONFIG_HOME="+dir, "XDG_DATA_HOME="+dir)
 	logs, err := s.process.StderrPipe()
 	if err != nil {

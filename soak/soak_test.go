@@ -52,9 +52,16 @@ var faults = []struct {
 	name  string
 	fault devtenant.Fault
 }{
-	{"down", devtenant.Down}, {"hang", devtenant.Hang}, {"stall", devtenant.Stall}, {"server error", devtenant.ServerError},
-	{"garbage", devtenant.Garbage}, {"login page", devtenant.HTML}, {"empty set", devtenant.EmptySet},
-	{"truncated", devtenant.Truncated}, {"huge", devtenant.Huge}, {"304 always", devtenant.NotModifiedAlways},
+	{"down", devtenant.Down},
+	{"hang", devtenant.Hang},
+	{"stall", devtenant.Stall},
+	{"server error", devtenant.ServerError},
+	{"garbage", devtenant.Garbage},
+	{"login page", devtenant.HTML},
+	{"empty set", devtenant.EmptySet},
+	{"truncated", devtenant.Truncated},
+	{"huge", devtenant.Huge},
+	{"304 always", devtenant.NotModifiedAlways},
 	{"redirect loop", devtenant.RedirectLoop},
 }
 

@@ -47,7 +47,7 @@ func newTenant(server *devtenanttest.Server) *tenant {
 func (t *tenant) sign(header, claims map[string]any) (text, kid string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.Server.Tenant.Sign(header, claims), t.SigningKID()
+	return t.Sign(header, claims), t.SigningKID()
 }
 
 // rotate lets a new key sign. The one before it stays published until the next
