@@ -12,6 +12,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	_ "github.com/caddy-logto/caddy-logto-auth"
+	"github.com/caddy-logto/caddy-logto-auth/internal/caddytest"
 )
 
 // pages returns the texts of all pages by their names.
@@ -35,6 +41,50 @@ func read(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return strings.ReplaceAll(string(text), "\r\n", "\n")
+}
+
+var fence = regexp.MustCompile("(?ms)^```caddyfile\n(.*?\n)```$")
+
+func TestCaddyfilesOfThePagesCanBeCopied(t *testing.T) {
+	blocks := 0
+	for page, text := range pages(t) {
+		for i, block := range fence.FindAllStringSubmatch(text, -1) {
+			blocks++
+			t.Run(fmt.Sprintf("%s %d", page, i), func(t *testing.T) {
+				if formatted := string(caddyfile.Format([]byte(block[1]))); formatted != block[1] {
+					t.Errorf("caddy fmt makes of it:\n%s", formatted)
+				}
+				validate(t, caddytest.Adapt(t, block[1]))
+			})
+		}
+	}
+	if blocks < 10 {
+		t.Errorf("only %d Caddyfiles were found", blocks)
+	}
+}
+
+// validate provisions a config as `caddy validate` does, with its storage in
+// the test's folder and without its logs.
+func validate(t *testing.T, config []byte) {
+	t.Helper()
+	var tree map[string]any
+	if err := json.Unmarshal(config, &tree); err != nil {
+		t.Fatal(err)
+	}
+	tree["admin"] = map[string]any{"disabled": true}
+	tree["storage"] = map[string]any{"module": "file_system", "root": t.TempDir()}
+	logTo(tree, map[string]any{"output": "discard"})
+	contained, err := json.Marshal(tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var decoded *caddy.Config
+	if err := json.Unmarshal(contained, &decoded); err != nil {
+		t.Fatal(err)
+	}
+	if err := caddy.Validate(decoded); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestLinksOfThePagesLeadSomewhere(t *testing.T) {

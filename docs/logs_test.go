@@ -6,14 +6,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	_ "github.com/caddy-logto/caddy-logto-auth"
 	"github.com/caddy-logto/caddy-logto-auth/internal/caddytest"
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant/devtenanttest"
@@ -88,7 +86,6 @@ func serveLogged(t *testing.T, text string) (address string, logs func() string)
 // of its Caddyfile are needed.
 func TestFilterKeepsQueryTokensOutOfTheLogs(t *testing.T) {
 	var site string
-	fence := regexp.MustCompile("(?ms)^```caddyfile\n(.*?\n)```$")
 	for _, block := range fence.FindAllStringSubmatch(read(t, "operation.md"), -1) {
 		if strings.Contains(block[1], "replace access_token REDACTED") {
 			site = block[1]
