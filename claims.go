@@ -9,8 +9,7 @@ import (
 
 // decodeClaims turns the decoded claims set into AuthInfo. It judges types
 // only, not values; a member of the wrong type is named in the refusal.
-func decodeClaims(decoded []byte) (*AuthInfo, *Refusal) {
-	payload := string(decoded)
+func decodeClaims(payload string) (*AuthInfo, *Refusal) {
 	m, ok := decodeMembers(payload)
 	if !ok {
 		return nil, refuseMalformed("the claims are not a JSON object")

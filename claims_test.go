@@ -19,7 +19,7 @@ func reasonOf(refusal *Refusal) Reason {
 // mustDecode decodes claims that must be accepted.
 func mustDecode(tb testing.TB, payload string) *AuthInfo {
 	tb.Helper()
-	info, refusal := decodeClaims([]byte(payload))
+	info, refusal := decodeClaims(payload)
 	if refusal != nil {
 		tb.Fatalf("refused as %s (%s): %s", refusal.Reason, refusal.Detail, payload)
 	}
@@ -144,7 +144,7 @@ func TestDecodeClaimsRefuses(t *testing.T) {
 		{"a binding that stands after null", `{"exp":1,"cnf":null,"cnf":{"jkt":"x"}}`, ReasonBoundToken, "cnf"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, refusal := decodeClaims([]byte(test.payload))
+			_, refusal := decodeClaims(test.payload)
 			if reasonOf(refusal) != test.reason {
 				t.Fatalf("the reason is %q, not %q", reasonOf(refusal), test.reason)
 			}

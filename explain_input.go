@@ -195,11 +195,11 @@ func readableSegment(segment string) json.RawMessage {
 	if !ok {
 		return nil
 	}
-	if _, ok := decodeMembers(string(decoded)); !ok {
+	if _, ok := decodeMembers(decoded); !ok {
 		return nil
 	}
 	var indented bytes.Buffer
-	if err := json.Indent(&indented, decoded, "", "  "); err != nil {
+	if err := json.Indent(&indented, []byte(decoded), "", "  "); err != nil {
 		return nil
 	}
 	// JSON escapes the control characters of ASCII, but not the others.

@@ -130,7 +130,7 @@ func claimedBy(token string) *AuthInfo {
 	}
 	info.keyID = parsed.keyID
 	if payload, ok := decodeSegment(parsed.payload); ok {
-		if claims, ok := decodeMembers(string(payload)); ok {
+		if claims, ok := decodeMembers(payload); ok {
 			info.Subject, _, _ = claims.text("sub")
 			info.ClientID, _, _ = claims.text("client_id")
 		}

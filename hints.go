@@ -110,7 +110,7 @@ func typeHint(token string) string {
 	}
 	var claims members
 	if payload, ok := decodeSegment(parsed.payload); ok {
-		claims, _ = decodeMembers(string(payload))
+		claims, _ = decodeMembers(payload)
 	}
 	hasClient, hasEvents := claims.get("client_id") != "", claims.get("events") != ""
 	switch typ := normalizeType(parsed.typ); {

@@ -276,7 +276,7 @@ func TestHostileShapesOfClaims(t *testing.T) {
 	}
 	// What no JSON decoder may follow is no token.
 	deep := `{"exp":4000000000,"x":` + strings.Repeat("[", 20000) + strings.Repeat("]", 20000) + `}`
-	if _, refusal := decodeClaims([]byte(deep)); reasonOf(refusal) != ReasonMalformedToken {
+	if _, refusal := decodeClaims(deep); reasonOf(refusal) != ReasonMalformedToken {
 		t.Errorf("20000 levels: %q", reasonOf(refusal))
 	}
 }

@@ -34,7 +34,7 @@ func decodeMembers(text string) (members, bool) {
 	}
 	// From here on all that is wrong with JSON has been ruled out: every
 	// string, array and object ends, and every member has a name and a value.
-	m := make(members, 0, 12) // Logto's claims and one or two of the tenant's
+	m := make(members, 0, min(strings.Count(text, ",")+1, 16))
 	for i = skipSpace(text, i+1); text[i] != '}'; {
 		end := skipValue(text, i)
 		name, _ := decodeString(text[i:end])

@@ -42,7 +42,7 @@ type jws struct {
 	keyID        string
 	signingInput string
 	payload      string
-	signature    []byte
+	signature    string
 }
 
 // parseJWS takes a token apart (RFC 7515 section 5.2 steps 1 to 7) as far as
@@ -62,11 +62,11 @@ func parseJWS(token string) (*jws, *Refusal) {
 		}
 		return nil, refuseMalformed("segments")
 	}
-	decodedHeader, ok := decodeSegment(header)
+	decoded, ok := decodeSegment(header)
 	if !ok {
 		return nil, refuseMalformed("header encoding")
 	}
-	m, ok := decodeMembers(string(decodedHeader))
+	m, ok := decodeMembers(decoded)
 	if !ok {
 		return nil, refuseMalformed("header")
 	}
@@ -97,12 +97,13 @@ func parseJWS(token string) (*jws, *Refusal) {
 
 // decodeSegment decodes canonical, unpadded base64url. Go's decoder skips CR
 // and LF even when strict, so that one token would have many spellings.
-func decodeSegment(segment string) ([]byte, bool) {
+func decodeSegment(segment string) (string, bool) {
 	if segment == "" || strings.IndexByte(segment, '\r') >= 0 || strings.IndexByte(segment, '\n') >= 0 {
-		return nil, false
+		return "", false
 	}
-	decoded, err := base64.RawURLEncoding.Strict().DecodeString(segment)
-	return decoded, err == nil
+	var onStack [1024]byte // a usual payload needs no other memory than its string
+	decoded, err := base64.RawURLEncoding.Strict().AppendDecode(onStack[:0], []byte(segment))
+	return string(decoded), err == nil
 }
 
 // checkHeader judges what the token's header says of itself. The key decides
@@ -241,7 +242,7 @@ func (t *jws) checkKey(key *verificationKey) *Refusal {
 // never the token alone (RFC 8725 sections 2.1 and 3.1).
 func (t *jws) verifiedBy(key *verificationKey) bool {
 	method, known := signingMethods[t.algorithm]
-	return known && key.allows(t.algorithm) && method.Verify(t.signingInput, t.signature, key.public) == nil
+	return known && key.allows(t.algorithm) && method.Verify(t.signingInput, []byte(t.signature), key.public) == nil
 }
 
 // validator turns a token string into AuthInfo or a refusal.
