@@ -24,6 +24,19 @@ const stripName = "logto_strip_identity"
 // servers refuse requests with longer lines.
 const maxForwardedSize = 8 << 10
 
+// ForwardClaim sets a request header from a claim.
+type ForwardClaim struct {
+	// The path of the claim: dots descend, `\.` is a literal dot, digits
+	// index arrays. If the claim is absent or null, the header is not set.
+	// Arrays and objects are set as JSON. Octets beyond printable ASCII, `%`
+	// and spaces at either end are percent-encoded. A value that is then
+	// larger than 8 KiB is not set. Placeholders are not expanded.
+	Claim string `json:"claim"`
+
+	// The name of the request header. Placeholders are not expanded.
+	Header string `json:"header"`
+}
+
 // identityHeader is a request header that is set from a claim.
 type identityHeader struct {
 	name   string // as net/http keeps it

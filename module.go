@@ -366,60 +366,6 @@ func (h *Handler) tenantConfig() (tenantConfig, error) {
 	return tenant, nil
 }
 
-// ClaimRequirement asks that a claim has one of some values.
-type ClaimRequirement struct {
-	// The path of the claim: dots descend, `\.` is a literal dot, digits
-	// index arrays. Placeholders are not expanded.
-	Path string `json:"path"`
-
-	// The values of which the claim must equal one or, as an array, contain
-	// one. Strings are compared exactly; numbers and booleans with their JSON
-	// text. Placeholders are not expanded.
-	Values []string `json:"values"`
-}
-
-// TokenSource is a place in a request where a token may stand.
-type TokenSource struct {
-	// The kind of place: `header`, `cookie` or `query`.
-	From string `json:"from"`
-
-	// The name of the header, cookie or query parameter. Default for a
-	// header: `Authorization`; the other kinds need a name. A header other
-	// than Authorization takes the bare token or `Bearer …`.
-	Name string `json:"name,omitempty"`
-}
-
-// ForwardClaim sets a request header from a claim.
-type ForwardClaim struct {
-	// The path of the claim: dots descend, `\.` is a literal dot, digits
-	// index arrays. If the claim is absent or null, the header is not set.
-	// Arrays and objects are set as JSON. Octets beyond printable ASCII, `%`
-	// and spaces at either end are percent-encoded. A value that is then
-	// larger than 8 KiB is not set. Placeholders are not expanded.
-	Claim string `json:"claim"`
-
-	// The name of the request header. Placeholders are not expanded.
-	Header string `json:"header"`
-}
-
-// ResourceMetadata describes the protected resource (RFC 9728 section 2).
-type ResourceMetadata struct {
-	// The resource identifier: an absolute https (loopback: http) URL without
-	// query or fragment. Default: the only audience if that is such a URL;
-	// else it is required.
-	Resource string `json:"resource,omitempty"`
-
-	// The scopes to list in `scopes_supported`. Default: `scopes` and
-	// `any_scopes` of this handler.
-	Scopes []string `json:"scopes,omitempty"`
-
-	// The human-readable name of the resource. Default: none.
-	Name string `json:"name,omitempty"`
-
-	// The URL of documentation for developers. Default: none.
-	Documentation string `json:"documentation,omitempty"`
-}
-
 // Interface guards.
 var (
 	_ caddy.Module                = (*Handler)(nil)

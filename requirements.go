@@ -64,6 +64,18 @@ type wantedOrganizations struct {
 	resolved bool
 }
 
+// ClaimRequirement asks that a claim has one of some values.
+type ClaimRequirement struct {
+	// The path of the claim: dots descend, `\.` is a literal dot, digits
+	// index arrays. Placeholders are not expanded.
+	Path string `json:"path"`
+
+	// The values of which the claim must equal one or, as an array, contain
+	// one. Strings are compared exactly; numbers and booleans with their JSON
+	// text. Placeholders are not expanded.
+	Values []string `json:"values"`
+}
+
 // claimRule is a ClaimRequirement with its path taken apart.
 type claimRule struct {
 	path   []string

@@ -33,6 +33,24 @@ const (
 	queryParameter = "access_token"
 )
 
+// ResourceMetadata describes the protected resource (RFC 9728 section 2).
+type ResourceMetadata struct {
+	// The resource identifier: an absolute https (loopback: http) URL without
+	// query or fragment. Default: the only audience if that is such a URL;
+	// else it is required.
+	Resource string `json:"resource,omitempty"`
+
+	// The scopes to list in `scopes_supported`. Default: `scopes` and
+	// `any_scopes` of this handler.
+	Scopes []string `json:"scopes,omitempty"`
+
+	// The human-readable name of the resource. Default: none.
+	Name string `json:"name,omitempty"`
+
+	// The URL of documentation for developers. Default: none.
+	Documentation string `json:"documentation,omitempty"`
+}
+
 // Metadata is a handler that serves the RFC 9728 protected resource metadata
 // of a [Handler]. It takes the same settings as that one, and answers under
 // the well-known path of `resource_metadata`'s resource only. Everybody may

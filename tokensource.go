@@ -10,6 +10,17 @@ import (
 	"unicode/utf8"
 )
 
+// TokenSource is a place in a request where a token may stand.
+type TokenSource struct {
+	// The kind of place: `header`, `cookie` or `query`.
+	From string `json:"from"`
+
+	// The name of the header, cookie or query parameter. Default for a
+	// header: `Authorization`; the other kinds need a name. A header other
+	// than Authorization takes the bare token or `Bearer …`.
+	Name string `json:"name,omitempty"`
+}
+
 // tokenSources are the places where a site looks for a token, in order.
 type tokenSources []TokenSource
 
