@@ -22,9 +22,9 @@ const (
 	maxKIDLength = 256
 
 	// Below the lower bound an RSA key is not safe (RFC 7518 section 3.3);
-	// above the upper one every signature costs so much that the tenant's key
-	// would slow the site.
-	minRSABits, maxRSABits = 2048, 16384
+	// above the upper one, which crypto/tls has too, every signature costs so
+	// much that the tenant's key would slow the site.
+	minRSABits, maxRSABits = 2048, 8192
 )
 
 // verificationKey is one usable public key of a tenant. Its address is its
