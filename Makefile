@@ -28,7 +28,7 @@ e2e: ## Against real software of others; needs node and npm
 	.ci/run e2e
 
 soak: ## Ten minutes of mixed traffic, rotations, faults and reloads; SOAK=1h for longer
-	SOAK=$(or $(SOAK),10m) .ci/run soak
+	SOAK=$(or $(SOAK),10m) SOAK_TIMEOUT=0 .ci/run soak
 
 CORE := validator.go claims.go requirements.go organization.go refusal.go keyset.go keyset_wait.go keyset_refresh.go \
 	keyset_config.go jwk.go jwks.go discovery.go

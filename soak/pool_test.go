@@ -241,14 +241,25 @@ func (p *pool) request() *request {
 	r.crossOrigin = rand.N(4) == 0
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	// Any token at any site would mostly be refused.
-	for range 1 + 10*rand.N(2) {
+	// Any token at any site would mostly be refused, and mostly for its audience.
+	wanted := wishes[rand.N(len(wishes))]
+	for range tries {
 		r.token = p.tokens[rand.N(len(p.tokens))]
-		if r.decide(0, facts{keyKnown: true}).status == http.StatusOK {
+		if wanted(r.decide(0, facts{keyKnown: true})) {
 			break
 		}
 	}
 	return r
+}
+
+// tries is how many tokens are looked at for one that makes a wish true.
+const tries = 20
+
+// wishes are the answers that a request is made up for.
+var wishes = []func(decision) bool{
+	func(decision) bool { return true },
+	func(d decision) bool { return d.status == http.StatusOK },
+	func(d decision) bool { return strings.Contains(d.body, "scope") || strings.Contains(d.body, "Claim") },
 }
 
 // secrets finds parts of tokens in texts. It knows pieces of every payload and

@@ -77,9 +77,15 @@ func Hang(e *Exchange) {
 }
 
 // Stall sends the header and half of the body, then nothing until the request
-// ends.
+// ends. An answer without a body it does not begin: its header would be all of
+// it, the client would send the next request on the same connection, and
+// net/http, which looks at one byte to notice that a client went away, would
+// never notice.
 func Stall(e *Exchange) {
 	a := e.Answer()
+	if len(a.Body) == 0 {
+		Hang(e)
+	}
 	e.Writer.Header().Set("Content-Length", strconv.Itoa(len(a.Body)))
 	a.Body = a.Body[:len(a.Body)/2]
 	writeAnswer(e.Writer, a)

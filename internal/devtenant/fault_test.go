@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -141,6 +142,30 @@ func TestStallSendsHalfOfTheBody(t *testing.T) {
 	if response.ContentLength != int64(len(right)) {
 		t.Errorf("promised %d bytes, want %d", response.ContentLength, len(right))
 	}
+}
+
+// An answer of a header alone would be complete, and its connection free for
+// a next request while the handler still waits.
+func TestStallDoesNotBeginAnAnswerWithoutABody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tenant := devtenant.New(devtenant.Options{})
+		tenant.SetFault(devtenant.Stall)
+		ctx, giveUp := context.WithTimeout(t.Context(), time.Hour)
+		defer giveUp()
+		request := httptest.NewRequestWithContext(ctx, http.MethodGet, devtenant.JWKSPath, http.NoBody)
+		request.Header.Set("If-None-Match", "*")
+		recorder := httptest.NewRecorder()
+		defer func() {
+			if thrown := recover(); thrown != any(http.ErrAbortHandler) {
+				panic(thrown)
+			}
+			if recorder.Flushed {
+				t.Errorf("began to answer: %v", recorder.Result())
+			}
+		}()
+		tenant.ServeHTTP(recorder, request)
+		t.Error("the handler did not wait until the request ends")
+	})
 }
 
 func TestSlowAnswersWhatIsRightAtTheRelease(t *testing.T) {
