@@ -100,7 +100,7 @@ func TestUsableKeysAndTheirAlgorithms(t *testing.T) {
 		"Ed25519 with its newer": {ed25519JWK(t).with(jwk{"alg": "Ed25519"}), []string{"EdDSA"}},
 		"RSA without alg":        {rsa2048, all},
 		"RSA with alg":           {rsa2048.with(jwk{"alg": "PS256"}), []string{"PS256"}},
-		"RSA of 8192 bits":      {modulusJWK(t, 8192), all},
+		"RSA of 8192 bits":       {modulusJWK(t, 8192), all},
 		"without use":            {p256.with(jwk{"use": nil}), []string{"ES256"}},
 		"key_ops verify":         {p256.with(jwk{"key_ops": []string{"sign", "verify"}}), []string{"ES256"}},
 		"members nobody knows":   {p256.with(jwk{"D": "x", "x5u": "https://evil.example", "x5c": []string{"!"}, "n": "AQAB"}), []string{"ES256"}},

@@ -1,6 +1,7 @@
 package logtoauth_test
 
 import (
+	"crypto/rand"
 	"fmt"
 	"maps"
 	"net/http"
@@ -113,10 +114,13 @@ func TestEachRequestCountsOnceByWhatBecameOfIt(t *testing.T) {
 // Caddy makes a new registry for each config. The counters must be the same
 // ones in it, and nothing may stay of a tenant that is gone.
 func TestMetricsAcrossReloads(t *testing.T) {
-	first := devtenanttest.NewServer(t, devtenant.Options{})
-	second := devtenanttest.NewServer(t, devtenant.Options{})
+	// The counters are the process's, and another test's tenant may have had the
+	// same port: these issuers are nobody else's.
+	first := devtenanttest.NewServer(t, devtenant.Options{Issuer: "https://" + rand.Text() + ".example/oidc"})
+	second := devtenanttest.NewServer(t, devtenant.Options{Issuer: "https://" + rand.Text() + ".example/oidc"})
 	site := func(tenant *devtenanttest.Server) string {
-		return meteredSite(fmt.Sprintf("handle {\nlogto_auth {\nendpoint %s\naudience %s\n}\nlogto_require\nrespond ok\n}", tenant.URL, meteredAPI))
+		return meteredSite(fmt.Sprintf("handle {\nlogto_auth {\nendpoint %s\nissuer %s\naudience %s\n}\nlogto_require\nrespond ok\n}",
+			tenant.URL, tenant.Issuer(), meteredAPI))
 	}
 	s := caddytest.Start(t, site(first))
 	get := func(tenant *devtenanttest.Server) {
