@@ -77,6 +77,7 @@ func claimAttacks() []attack {
 		{"audience with a number among texts", extra("aud", []any{testAPI, 1}), ReasonMalformedToken, "aud", ""},
 		{"audience with an array within", extra("aud", []any{[]string{testAPI}}), ReasonMalformedToken, "aud", ""},
 		{"audience true", extra("aud", true), ReasonMalformedToken, "aud", ""},
+		{"organization with a NUL behind", extra("organization_id", "org-1\x00"), ReasonMalformedToken, "organization_id", ""},
 		{"bound to a certificate", extra("cnf", map[string]any{"x5t#S256": "AAAA"}), ReasonBoundToken, "cnf", ""},
 		{"bound in a form that nobody knows", extra("cnf", true), ReasonBoundToken, "cnf", ""},
 		{"bound to nothing", extra("cnf", map[string]any{}), ReasonBoundToken, "cnf", ""},
