@@ -52,6 +52,9 @@ func compare(ctx context.Context, o options, binary, dir string, w workload) (re
 	}
 	defer endTenant()
 	directive := fmt.Sprintf("\tlogto_auth {\n\t\tendpoint %s\n\t\taudience %s\n\t\tscopes read:products\n%s\t}\n", tenant.Endpoint(), resource, w.lines)
+	if w.instead != "" {
+		directive = w.instead
+	}
 	tokens := w.tokens(tenant)
 	plain, err := newSide(ctx, o, binary, dir, "", http.StatusOK, tokens)
 	if err != nil {

@@ -57,6 +57,8 @@ func drawChart(results []result) string {
 	for i, r := range results {
 		colour := "#0969da"
 		switch {
+		case strings.HasSuffix(r.name, "instead"):
+			colour = "#8c959f"
 		case strings.HasPrefix(r.name, "hot"):
 			colour = "#1a7f37"
 		case strings.HasPrefix(r.name, "first"):
