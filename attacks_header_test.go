@@ -58,6 +58,8 @@ func encodingAttacks() []attack {
 		{"padded signature", changed(func(h, p, s string) string { return h + "." + p + "." + s + "=" }), ReasonMalformedToken, "signature encoding", ""},
 		{"line break in the header", resigned(func(h, p string) string { return h[:8] + "\n" + h[8:] + "." + p }), ReasonMalformedToken, "header encoding", ""},
 		{"line break in the payload", resigned(func(h, p string) string { return h + "." + p[:8] + "\r\n" + p[8:] }), ReasonMalformedToken, "payload encoding", ""},
+		{"line feed before the payload", resigned(func(h, p string) string { return h + ".\n" + p }), ReasonMalformedToken, "payload encoding", ""},
+		{"carriage return before the payload", resigned(func(h, p string) string { return h + ".\r" + p }), ReasonMalformedToken, "payload encoding", ""},
 		{"line break in the signature", changed(func(h, p, s string) string { return h + "." + p + "." + s[:8] + "\n" + s[8:] }), ReasonMalformedToken, "signature encoding", ""},
 		{"line break after the signature", changed(func(h, p, s string) string { return h + "." + p + "." + s + "\n" }), ReasonMalformedToken, "signature encoding", ""},
 		{"space before", changed(func(h, p, s string) string { return " " + h + "." + p + "." + s }), ReasonMalformedToken, "header encoding", ""},

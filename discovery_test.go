@@ -26,6 +26,11 @@ func TestEndpointIsNormalized(t *testing.T) {
 		"":                                    "",
 		"https://user:secret@example.com/":    "https://user:secret@example.com/",
 		"https://example.com/oidc?a":          "https://example.com/oidc?a",
+		"https://Example.com/oidc?":           "https://Example.com/oidc?",
+		"https://Example.com/oidc#":           "https://Example.com/oidc#",
+		"https://Example.com/%zz/oidc":        "https://Example.com/%zz/oidc",
+		"https://example.com//oidc/":          "https://example.com",
+		"ftp://Example.com:80/":               "ftp://example.com:80",
 		"https://example.com/a%2Fb/oidc":      "https://example.com/a%2Fb",
 		"https://tenant.logto.app:443/a/oidc": "https://tenant.logto.app/a",
 	} {
@@ -98,6 +103,43 @@ func TestCapturedDiscoveryDocument(t *testing.T) {
 	}
 	if uri, err := parseDiscovery(document, tenantConfig{Endpoint: "http://127.0.0.1:3001"}); err == nil {
 		t.Errorf("the document of another tenant was believed: %q", uri)
+	}
+}
+
+func TestDiscoveryDocumentsThatAreRefused(t *testing.T) {
+	cfg := tenantConfig{Endpoint: "https://tenant.example", Issuers: []string{"https://login.example.com/oidc"}}
+	const issuer = `"issuer":"https://tenant.example/oidc"`
+	for name, test := range map[string]struct {
+		document string
+		kind     failureKind
+		want     string
+	}{
+		"a login page": {"<html>", failureMalformed, "the discovery document is no JSON object: invalid character '<' looking for beginning of value"},
+		"an issuer that is a number": {
+			`{"issuer":1}`, failureMalformed, `in the discovery document "issuer" is not a string`,
+		},
+		"another tenant's": {
+			`{"issuer":"https://evil.example/oidc"}`, failureIssuer,
+			`the discovery document's issuer "https://evil.example/oidc" is neither the endpoint's ("https://tenant.example/oidc") nor one of the configured issuers`,
+		},
+		"keys at an address that is a number": {
+			`{` + issuer + `,"jwks_uri":1}`, failureMalformed, `in the discovery document "jwks_uri" is not a string`,
+		},
+		"keys elsewhere": {
+			`{` + issuer + `,"jwks_uri":"https://evil.example/jwks"}`, failureJWKSURI,
+			`the discovery document's jwks_uri "https://evil.example/jwks": neither on the host of the endpoint nor on that of an accepted issuer`,
+		},
+	} {
+		uri, err := parseDiscovery([]byte(test.document), cfg)
+		if kind, _ := kindOf(err); uri != "" || err == nil || err.Error() != test.want || kind != test.kind {
+			t.Errorf("%s: %q, %v", name, uri, err)
+		}
+	}
+	// A configured issuer is as good as the endpoint's, and a configured
+	// address of the keys better than what the document says.
+	cfg.JWKSURI = "https://keys.example/jwks"
+	if uri, err := parseDiscovery([]byte(`{"issuer":"https://login.example.com/oidc","jwks_uri":"https://evil.example/jwks"}`), cfg); err != nil || uri != cfg.JWKSURI {
+		t.Errorf("%q, %v", uri, err)
 	}
 }
 

@@ -44,11 +44,11 @@ func (k *verificationKey) allows(alg string) bool {
 	return slices.Contains(k.algorithms, alg)
 }
 
-// same tells whether both were made of the same JWK.
+// same tells whether both keys of one ID were made of the same JWK. Type and
+// curve are the public key's.
 func (k *verificationKey) same(other *verificationKey) bool {
 	public, ok := k.public.(interface{ Equal(crypto.PublicKey) bool })
-	return ok && k.kid == other.kid && k.kty == other.kty && k.crv == other.crv &&
-		slices.Equal(k.algorithms, other.algorithms) && public.Equal(other.public)
+	return ok && slices.Equal(k.algorithms, other.algorithms) && public.Equal(other.public)
 }
 
 // jwkMembers are the members of one JWK. A map keeps their case, where

@@ -132,74 +132,93 @@ func TestUnusableKeysAreLeftOut(t *testing.T) {
 	}
 	n[len(n)-1] &^= 1
 	x := p256["x"].(string)
-	for name, key := range map[string]jwk{
-		"a private EC key":             p256.with(jwk{"d": x}),
-		"a private key, emptied":       p256.with(jwk{"d": ""}),
-		"a private key, null":          p256.with(jwk{"d": json.RawMessage("null")}),
-		"a private Ed25519 key":        okp.with(jwk{"d": okp["x"]}),
-		"a private RSA key":            rsa2048.with(jwk{"d": "AQAB"}),
-		"half a private RSA key":       rsa2048.with(jwk{"qi": "AQAB"}),
-		"a symmetric key":              {"kty": "oct", "kid": "s", "k": "c2VjcmV0"},
-		"a symmetric key as EC":        p256.with(jwk{"k": "c2VjcmV0"}),
-		"an encryption key":            p256.with(jwk{"use": "enc"}),
-		"use in capitals":              p256.with(jwk{"use": "SIG"}),
-		"use null":                     p256.with(jwk{"use": json.RawMessage("null")}),
-		"key_ops without verify":       p256.with(jwk{"key_ops": []string{"sign", "encrypt"}}),
-		"no key_ops at all":            p256.with(jwk{"key_ops": []string{}}),
-		"key_ops as text":              p256.with(jwk{"key_ops": "verify"}),
-		"no kid":                       p256.with(jwk{"kid": nil}),
-		"an empty kid":                 p256.with(jwk{"kid": ""}),
-		"a kid that is a number":       p256.with(jwk{"kid": 7}),
-		"a kid that is too long":       p256.with(jwk{"kid": strings.Repeat("k", 257)}),
-		"a kid with a line break":      p256.with(jwk{"kid": "a\nb"}),
-		"a kid with a C1 control":      p256.with(jwk{"kid": "a\u0085b"}),
-		"KID is not kid":               p256.with(jwk{"kid": nil, "KID": "k"}),
-		"RSA of 2047 bits":             modulusJWK(t, 2047),
-		"RSA of 8193 bits":             modulusJWK(t, 8193),
-		"RSA of 512 bits":              modulusJWK(t, 512),
-		"RSA of 16385 bits":            modulusJWK(t, 16385),
-		"RSA with exponent 1":          rsa2048.with(jwk{"e": "AQ"}),
-		"RSA with exponent 2":          rsa2048.with(jwk{"e": "Ag"}),
-		"RSA with an even exponent":    rsa2048.with(jwk{"e": "AQAA"}),
-		"RSA with exponent 0":          rsa2048.with(jwk{"e": "AA"}),
-		"RSA with an exponent of 72":   rsa2048.with(jwk{"e": "AQAAAAAAAQAB"}),
-		"RSA with an even modulus":     rsa2048.with(jwk{"n": b64(n)}),
-		"RSA with leading zeros":       rsa2048.with(jwk{"n": b64(append([]byte{0}, n...))}),
-		"RSA without modulus":          rsa2048.with(jwk{"n": nil}),
-		"a padded value":               p256.with(jwk{"x": x + "="}),
-		"a line break in a value":      p256.with(jwk{"x": x[:9] + "\n" + x[9:]}),
-		"standard base64":              p256.with(jwk{"x": "+/" + x[2:]}),
-		"bits beyond the last octet":   p256.with(jwk{"x": x[:len(x)-1] + lastBits(x)}),
-		"a point beside the curve":     p256.with(jwk{"y": x}),
-		"a short coordinate":           p256.with(jwk{"x": "AQ"}),
-		"a point of another curve":     p256.with(jwk{"crv": "P-384"}),
-		"secp256k1":                    p256.with(jwk{"crv": "secp256k1"}),
-		"no curve":                     p256.with(jwk{"crv": nil}),
-		"X25519":                       okp.with(jwk{"crv": "X25519"}),
-		"Ed448":                        okp.with(jwk{"crv": "Ed448"}),
-		"a short Ed25519 key":          okp.with(jwk{"x": "AQAB"}),
-		"an EC key that says RSA":      p256.with(jwk{"kty": "RSA"}),
-		"kty in small letters":         p256.with(jwk{"kty": "ec"}),
-		"no kty":                       p256.with(jwk{"kty": nil}),
-		"alg of another curve":         p256.with(jwk{"alg": "ES384"}),
-		"alg of another type":          p256.with(jwk{"alg": "RS256"}),
-		"alg for encryption":           rsa2048.with(jwk{"alg": "RSA-OAEP"}),
-		"alg HS256":                    rsa2048.with(jwk{"alg": "HS256"}),
-		"alg none":                     p256.with(jwk{"alg": "none"}),
-		"an empty alg":                 p256.with(jwk{"alg": ""}),
-		"alg null":                     p256.with(jwk{"alg": json.RawMessage("null")}),
-		"Ed25519 as a name for P-256":  p256.with(jwk{"alg": "Ed25519"}),
-		"EdDSA with an algorithm of X": okp.with(jwk{"alg": "ES256"}),
+	const (
+		leaked   = "it holds private or symmetric key material"
+		notSig   = "its use is not sig"
+		noVerify = "its key_ops do not hold verify"
+		noRSA    = "it is no valid RSA key"
+	)
+	for name, test := range map[string]struct {
+		key  jwk
+		want string // "" is whatever jwkset says
+	}{
+		"a private EC key":                   {p256.with(jwk{"d": x}), leaked},
+		"a private key, emptied":             {p256.with(jwk{"d": ""}), leaked},
+		"a private key, null":                {p256.with(jwk{"d": json.RawMessage("null")}), leaked},
+		"a private Ed25519 key":              {okp.with(jwk{"d": okp["x"]}), leaked},
+		"a private RSA key":                  {rsa2048.with(jwk{"d": "AQAB"}), leaked},
+		"the first prime of an RSA key":      {rsa2048.with(jwk{"p": "AQAB"}), leaked},
+		"the second prime of an RSA key":     {rsa2048.with(jwk{"q": "AQAB"}), leaked},
+		"the first exponent of an RSA key":   {rsa2048.with(jwk{"dp": "AQAB"}), leaked},
+		"the second exponent of an RSA key":  {rsa2048.with(jwk{"dq": "AQAB"}), leaked},
+		"a private RSA key's further primes": {rsa2048.with(jwk{"oth": []any{}}), leaked},
+		"a modulus that is a number":         {rsa2048.with(jwk{"n": 5}), `"n" is not a string`},
+		"a carriage return in a value":       {p256.with(jwk{"y": "\r" + x}), `"y" holds a line break`},
+		"half a private RSA key":             {rsa2048.with(jwk{"qi": "AQAB"}), leaked},
+		"a symmetric key":                    {jwk{"kty": "oct", "kid": "s", "k": "c2VjcmV0"}, leaked},
+		"a symmetric key as EC":              {p256.with(jwk{"k": "c2VjcmV0"}), leaked},
+		"an encryption key":                  {p256.with(jwk{"use": "enc"}), notSig},
+		"use in capitals":                    {p256.with(jwk{"use": "SIG"}), notSig},
+		"use null":                           {p256.with(jwk{"use": json.RawMessage("null")}), notSig},
+		"key_ops without verify":             {p256.with(jwk{"key_ops": []string{"sign", "encrypt"}}), noVerify},
+		"no key_ops at all":                  {p256.with(jwk{"key_ops": []string{}}), noVerify},
+		"key_ops as text":                    {p256.with(jwk{"key_ops": "verify"}), noVerify},
+		"no kid":                             {p256.with(jwk{"kid": nil}), "no kid"},
+		"an empty kid":                       {p256.with(jwk{"kid": ""}), "no kid"},
+		"a kid that is a number":             {p256.with(jwk{"kid": 7}), `"kid" is not a string`},
+		"a kid that is too long":             {p256.with(jwk{"kid": strings.Repeat("k", 257)}), "its kid is longer than 256 bytes"},
+		"a kid with a line break":            {p256.with(jwk{"kid": "a\nb"}), "its kid holds a control character"},
+		"a kid with a C1 control":            {p256.with(jwk{"kid": "a\u0085b"}), "its kid holds a control character"},
+		"KID is not kid":                     {p256.with(jwk{"kid": nil, "KID": "k"}), "no kid"},
+		"RSA of 2047 bits":                   {modulusJWK(t, 2047), "its RSA modulus has 2047 bits, not 2048 to 8192"},
+		"RSA of 8193 bits":                   {modulusJWK(t, 8193), "its RSA modulus has 8193 bits, not 2048 to 8192"},
+		"RSA of 512 bits":                    {modulusJWK(t, 512), "its RSA modulus has 512 bits, not 2048 to 8192"},
+		"RSA of 16385 bits":                  {modulusJWK(t, 16385), "its RSA modulus has 16385 bits, not 2048 to 8192"},
+		"RSA with exponent 1":                {rsa2048.with(jwk{"e": "AQ"}), ""},
+		"RSA with exponent 2":                {rsa2048.with(jwk{"e": "Ag"}), noRSA},
+		"RSA with an even exponent":          {rsa2048.with(jwk{"e": "AQAA"}), noRSA},
+		"RSA with exponent 0":                {rsa2048.with(jwk{"e": "AA"}), ""},
+		"RSA with an exponent of 72":         {rsa2048.with(jwk{"e": "AQAAAAAAAQAB"}), ""},
+		"RSA with an even modulus":           {rsa2048.with(jwk{"n": b64(n)}), noRSA},
+		"RSA with leading zeros":             {rsa2048.with(jwk{"n": b64(append([]byte{0}, n...))}), ""},
+		"RSA without modulus":                {rsa2048.with(jwk{"n": nil}), ""},
+		"a padded value":                     {p256.with(jwk{"x": x + "="}), ""},
+		"a line break in a value":            {p256.with(jwk{"x": x[:9] + "\n" + x[9:]}), `"x" holds a line break`},
+		"standard base64":                    {p256.with(jwk{"x": "+/" + x[2:]}), ""},
+		"bits beyond the last octet":         {p256.with(jwk{"x": x[:len(x)-1] + lastBits(x)}), ""},
+		"a point beside the curve":           {p256.with(jwk{"y": x}), ""},
+		"a short coordinate":                 {p256.with(jwk{"x": "AQ"}), ""},
+		"a point of another curve":           {p256.with(jwk{"crv": "P-384"}), ""},
+		"secp256k1":                          {p256.with(jwk{"crv": "secp256k1"}), ""},
+		"no curve":                           {p256.with(jwk{"crv": nil}), ""},
+		"X25519":                             {okp.with(jwk{"crv": "X25519"}), ""},
+		"Ed448":                              {okp.with(jwk{"crv": "Ed448"}), ""},
+		"a short Ed25519 key":                {okp.with(jwk{"x": "AQAB"}), ""},
+		"an EC key that says RSA":            {p256.with(jwk{"kty": "RSA"}), ""},
+		"kty in small letters":               {p256.with(jwk{"kty": "ec"}), ""},
+		"no kty":                             {p256.with(jwk{"kty": nil}), ""},
+		"alg of another curve":               {p256.with(jwk{"alg": "ES384"}), `its alg "ES384" is not a signature algorithm of its key type`},
+		"alg of another type":                {p256.with(jwk{"alg": "RS256"}), `its alg "RS256" is not a signature algorithm of its key type`},
+		"alg for encryption":                 {rsa2048.with(jwk{"alg": "RSA-OAEP"}), `its alg "RSA-OAEP" is not a signature algorithm of its key type`},
+		"alg HS256":                          {rsa2048.with(jwk{"alg": "HS256"}), `its alg "HS256" is not a signature algorithm of its key type`},
+		"alg none":                           {p256.with(jwk{"alg": "none"}), `its alg "none" is not a signature algorithm of its key type`},
+		"an empty alg":                       {p256.with(jwk{"alg": ""}), `its alg "" is not a signature algorithm of its key type`},
+		"alg null":                           {p256.with(jwk{"alg": json.RawMessage("null")}), `"alg" is not a string`},
+		"Ed25519 as a name for P-256":        {p256.with(jwk{"alg": "Ed25519"}), `its alg "Ed25519" is not a signature algorithm of its key type`},
+		"EdDSA with an algorithm of X":       {okp.with(jwk{"alg": "ES256"}), `its alg "ES256" is not a signature algorithm of its key type`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if key, err := parseJWK(key.raw(t)); err == nil {
+			key, err := parseJWK(test.key.raw(t))
+			if err == nil {
 				t.Errorf("accepted: %+v", key)
+			} else if test.want != "" && err.Error() != test.want {
+				t.Errorf("left out because %v, not %s", err, test.want)
 			}
 		})
 	}
 	for _, raw := range []string{"", "null", "7", `"key"`, "[]", "{", `{"kid":"a"}{}`} {
-		if key, err := parseJWK(json.RawMessage(raw)); err == nil {
-			t.Errorf("accepted %q: %+v", raw, key)
+		if key, err := parseJWK(json.RawMessage(raw)); err == nil || err.Error() != "not a JSON object" {
+			t.Errorf("%q: %+v, %v", raw, key, err)
 		}
 	}
 }
@@ -265,6 +284,25 @@ func TestOneBrokenKeyAmongGoodOnes(t *testing.T) {
 	}
 }
 
+func TestKeySetsWithoutAUsableKey(t *testing.T) {
+	for document, want := range map[string]string{
+		"<html>":                            "the key set is no JSON object: invalid character '<' looking for beginning of value",
+		`[]`:                                "the key set is no JSON object: json: cannot unmarshal array into Go value of type map[string]json.RawMessage",
+		`{}`:                                `the key set has no array "keys"`,
+		`{"keys":{}}`:                       `the key set has no array "keys"`,
+		`{"KEYS":[]}`:                       `the key set has no array "keys"`,
+		`{"keys":[]}`:                       "the key set has no usable signing key",
+		`{"keys":[{}]}`:                     "the key set has no usable signing key; key 0: no kid",
+		`{"keys":[1]}`:                      "the key set has no usable signing key; key 0: not a JSON object",
+		`{"keys":[{"kid":7}]}`:              `the key set has no usable signing key; key 0: "kid" is not a string`,
+		`{"keys":[{"kid":"a","d":"AQAB"}]}`: `the key set has no usable signing key; key 0 ("a"): it holds private or symmetric key material`,
+	} {
+		if set, err := parseJWKS([]byte(document)); err == nil || err.Error() != want {
+			t.Errorf("%s: %v, %v, not %s", document, set, err, want)
+		}
+	}
+}
+
 // Two keys with one kid: the token must not choose between them.
 func TestFirstOfTwoKeysWithOneKIDCounts(t *testing.T) {
 	first, second := curveJWK(t, elliptic.P256()), modulusJWK(t, 2048).with(jwk{"kid": "ec"})
@@ -274,6 +312,8 @@ func TestFirstOfTwoKeysWithOneKIDCounts(t *testing.T) {
 	}
 	if key := set.keys["ec"]; len(set.keys) != 1 || key.kty != "EC" || len(set.leftOut) != 1 {
 		t.Errorf("keys %v, left out %v", set.keys, set.leftOut)
+	} else if text := set.leftOut[0].String(); text != `key 1 ("ec"): an earlier key has the same kid` {
+		t.Errorf("the second is left out as %s", text)
 	}
 	// A broken first one does not take the place of a good second one.
 	set, err = parseJWKS(keySet(t, modulusJWK(t, 1024).with(jwk{"kid": "ec"}), first))
@@ -321,6 +361,9 @@ func TestLeftOutKeysAreBoundedInTheLog(t *testing.T) {
 	set, err := parseJWKS(keySet(t, keys...))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if len(set.leftOut) != maxLeftOut {
+		t.Errorf("%d keys are told of", len(set.leftOut))
 	}
 	if text := leftOutText(set.leftOut); len(text) > 4096 || strings.Contains(text, "\n") {
 		t.Errorf("%d bytes: %s", len(text), text)

@@ -113,6 +113,44 @@ func advance(d time.Duration) {
 	synctest.Wait()
 }
 
+func TestTenantSettingsAndTheirMends(t *testing.T) {
+	const durations = "refresh_interval and fetch_timeout must be positive, refresh_cooldown and max_stale not negative"
+	for name, test := range map[string]struct {
+		change func(*tenantConfig)
+		want   string
+	}{
+		"no interval":           {func(c *tenantConfig) { c.RefreshInterval = 0 }, durations},
+		"no timeout":            {func(c *tenantConfig) { c.FetchTimeout = 0 }, durations},
+		"cooldown before now":   {func(c *tenantConfig) { c.RefreshCooldown = -1 }, durations},
+		"stale before now":      {func(c *tenantConfig) { c.MaxStale = -1 }, durations},
+		"no tenant":             {func(c *tenantConfig) { c.Endpoint = "" }, "one of endpoint and issuer is needed"},
+		"a file of nobody's":    {func(c *tenantConfig) { c.JWKSFile = "keys.json" }, "jwks_file needs issuer"},
+		"no way to the keys":    {func(c *tenantConfig) { c.Endpoint, c.Issuers = "", []string{"https://a.example/oidc"} }, "endpoint is needed, or issuer and jwks_uri"},
+		"an endpoint over http": {func(c *tenantConfig) { c.Endpoint = "http://tenant.example" }, "endpoint: "},
+		"keys over http":        {func(c *tenantConfig) { c.JWKSURI = "http://tenant.example/jwks" }, "jwks_uri: "},
+		"cooldown of nought":    {func(c *tenantConfig) { c.RefreshCooldown = 0 }, ""},
+		"nothing may be stale":  {func(c *tenantConfig) { c.MaxStale = 0 }, ""},
+		"a file and its issuer": {func(c *tenantConfig) {
+			c.Endpoint, c.JWKSFile, c.Issuers = "", "keys.json", []string{"https://a.example/oidc"}
+		}, ""},
+		"issuer and keys, no endpoint": {
+			func(c *tenantConfig) {
+				c.Endpoint, c.Issuers, c.JWKSURI = "", []string{"https://a.example/oidc"}, "https://a.example/jwks"
+			}, "",
+		},
+	} {
+		cfg := testConfig()
+		cfg.Endpoint = "https://tenant.example"
+		test.change(&cfg)
+		switch err := cfg.validate(); {
+		case test.want == "" && err != nil:
+			t.Errorf("%s: %v", name, err)
+		case test.want != "" && (err == nil || !strings.HasPrefix(err.Error(), test.want)):
+			t.Errorf("%s: %v, not %s", name, err, test.want)
+		}
+	}
+}
+
 func TestKeysAreFetchedWhenStarted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, newTenant(), testConfig(), nil)

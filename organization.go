@@ -252,14 +252,11 @@ func plainHost(hostport string) bool {
 
 // plainPath refuses a path that servers read in different ways.
 func plainPath(u *url.URL) bool {
-	escaped := strings.ToLower(u.EscapedPath())
+	escaped := strings.ToLower(u.EscapedPath()) // which encodes a plain backslash
 	for _, sequence := range []string{"%2f", "%5c", "%2e"} {
 		if strings.Contains(escaped, sequence) {
 			return false
 		}
-	}
-	if strings.Contains(u.Path, `\`) {
-		return false
 	}
 	segments := strings.Split(strings.TrimPrefix(u.Path, "/"), "/")
 	for i, segment := range segments {

@@ -256,6 +256,25 @@ func TestOrganizationHeaderIsTakenOutOfConnection(t *testing.T) {
 	}
 }
 
+func TestPlaceholdersThatAreKnownWhenLoading(t *testing.T) {
+	t.Setenv("LOGTO_TEST_ORG", "org-1")
+	t.Setenv("LOGTO_TEST_BRACE", "{http.request.host}")
+	for text, want := range map[string]string{
+		"{env.LOGTO_TEST_ORG}":     "org-1",
+		"{http.request.host}":      "{http.request.host}",
+		"{env.LOGTO_TEST_NOWHERE}": "placeholder {env.LOGTO_TEST_NOWHERE} is empty",
+		"{env.LOGTO_TEST_BRACE}":   "the value of placeholder {env.LOGTO_TEST_BRACE} holds a brace",
+	} {
+		got, err := expandAtLoad(caddy.NewReplacer(), text)
+		if err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%s: %s, not %s", text, got, want)
+		}
+	}
+}
+
 func TestOrganizationMayBePathSegmentOnlyIfItIsOne(t *testing.T) {
 	for id, want := range map[string]bool{
 		"org-1": true, "3fmepazdyzhi": true, "a.b": true, "...": true, "any": true, "ü": true, "a b": true,

@@ -192,9 +192,7 @@ func (q *requirements) checkAudience(info *AuthInfo) *Refusal {
 		return nil
 	}
 	refusal := refuseForbidden(ReasonWrongAudience, q.model.audienceText(), codeInvalidToken)
-	if q.audienceStatus != 0 {
-		refusal.Status = q.audienceStatus
-	}
+	refusal.Status = q.audienceStatus
 	return refusal
 }
 

@@ -25,6 +25,44 @@ func siteRequirements(tb testing.TB, h *Handler) requirements {
 	return q
 }
 
+// What the operator is told beyond the reason.
+func TestDetailsOfRefusals(t *testing.T) {
+	wanted := wantedOrganizations{ids: []string{"org-1"}, resolved: true}
+	api := Handler{Audiences: []string{testAPI}, Organizations: []string{"org-1"}}
+	for name, test := range map[string]struct {
+		site   Handler
+		claims string
+		wanted wantedOrganizations
+		want   string
+	}{
+		"another organization": {api, `"aud":"` + testAPI + `","organization_id":"org-2"`, wanted, ""},
+		"no organization":      {api, `"aud":"` + testAPI + `"`, wanted, ""},
+		"one that is no text":  {api, `"aud":"` + testAPI + `","organization_id":["org-1"]`, wanted, "organization_id is no string"},
+		"two": {
+			api, `"aud":["` + testAPI + `","` + organizationURN + `org-2"],"organization_id":"org-1"`, wanted,
+			"the token names more than one organization",
+		},
+		"none that the request asks for": {
+			api, `"aud":"` + testAPI + `","organization_id":"org-1"`, wantedOrganizations{},
+			"the organization that the request asks for is empty, unresolved or ambiguous",
+		},
+		"one that would climb out of a path": {
+			Handler{Audiences: []string{testAPI}, OrganizationMode: "any"}, `"aud":"` + testAPI + `","organization_id":"../x"`, wanted,
+			"an organization id that is no single path segment",
+		},
+		"a claim": {
+			Handler{Audiences: []string{testAPI}, Claims: []ClaimRequirement{{Path: "a.b", Values: []string{"x"}}}}, `"aud":"` + testAPI + `"`, wanted,
+			"a.b",
+		},
+	} {
+		q := siteRequirements(t, &test.site)
+		organization, refusal := q.check(mustDecode(t, `{"exp":1,"sub":"user-1","client_id":"app-1",`+test.claims+`}`), test.wanted)
+		if refusal == nil || refusal.Detail != test.want || organization != "" {
+			t.Errorf("%s: %q, %+v", name, organization, refusal)
+		}
+	}
+}
+
 // Every permission model and organization rule against every kind of token.
 // A cell is the reason, or "ok" and the organization that was checked.
 func TestRequirementsEveryModelRuleAndToken(t *testing.T) {

@@ -83,6 +83,18 @@ func TestValidatorAcceptsEveryAsymmetricAlgorithm(t *testing.T) {
 	}
 }
 
+// descriptions are what clients are told, where no time or name stands in it.
+var descriptions = map[Reason][]string{
+	ReasonTokenTooLarge:       {"The token is larger than 16 KiB"},
+	ReasonOpaqueToken:         {"The token is no JWT: request an access token for a resource"},
+	ReasonUnsupportedType:     {"The token is no access token"},
+	ReasonDisallowedAlgorithm: {"The token's signature algorithm is not accepted", "The token's signature algorithm is not its key's"},
+	ReasonUnknownKey:          {"The token does not name its key", "The token's signing key is unknown"},
+	ReasonBadSignature:        {"The token's signature is invalid"},
+	ReasonWrongIssuer:         {"The token's issuer is not accepted"},
+	ReasonBoundToken:          {"The token is bound to a key and is no bearer token"},
+}
+
 func TestValidatorRefuses(t *testing.T) {
 	tenant := devtenant.New(devtenant.Options{})
 	publishMore(tenant)
@@ -102,6 +114,9 @@ func TestValidatorRefuses(t *testing.T) {
 			}
 			if info != nil && info.key != nil {
 				t.Error("the claims are said to be verified")
+			}
+			if told, fixed := descriptions[attack.reason]; fixed && !slices.Contains(told, refusal.Description) {
+				t.Errorf("the client is told %q", refusal.Description)
 			}
 			// Neither the token nor what only the operator knows goes out.
 			for _, secret := range []string{"user-1", "admin", tenant.SigningKID(), tenant.Issuer(), testAPI, "evil"} {
@@ -285,6 +300,14 @@ func TestValidatorNeedsNoKeyToRefuse(t *testing.T) {
 	_, refusal := v.validate(t.Context(), signed(nil, nil)(t, tenant), time.Now())
 	if reasonOf(refusal) != ReasonKeysUnavailable || refusal.Status != 503 || refusal.RetryAfter < 1 {
 		t.Errorf("a true token without keys: %+v", refusal)
+	}
+}
+
+func TestAgeOfATokenThatDoesNotTellIt(t *testing.T) {
+	rules := tokenRules{maxAge: 60}
+	refusal := rules.checkAge(&AuthInfo{}, 1_800_000_000)
+	if reasonOf(refusal) != ReasonMissingClaim || refusal.Detail != "iat" || refusal.Description != "The token lacks the claim iat" {
+		t.Errorf("%+v", refusal)
 	}
 }
 

@@ -41,10 +41,15 @@ const (
 	keepsFewLines = "\t\tcache_size 100\n"
 )
 
+// respond401 is the answer to a missing token, given by Caddy itself.
+const respond401 = "\theader {\n\t\tCache-Control no-store\n\t\tVary Authorization\n\t\tWWW-Authenticate Bearer\n\t\tContent-Type application/json\n\t}\n" +
+	"\trespond `{\"error\":\"Authorization header is missing\"}` 401\n"
+
 var workloads = []workload{
 	// A handler of Caddy's own that does no more than add the same Vary: what
 	// any handler costs.
 	{"a header directive instead", "ES384", "", "\theader Vary Authorization\n", http.StatusOK, genuine(16)},
+	{"a respond directive's 401 instead", "ES384", "", respond401, http.StatusUnauthorized, same("")},
 	{"hot, 16 tokens, ES384", "ES384", "", "", http.StatusOK, genuine(16)},
 	{"hot, 16 tokens, ES256", "ES256", "", "", http.StatusOK, genuine(16)},
 	{"hot, 16 tokens, RS256", "RS256", "", "", http.StatusOK, genuine(16)},

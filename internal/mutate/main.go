@@ -7,6 +7,8 @@
 // sources stay as they are.
 //
 //	go run ./internal/mutate [-sample n] [-parallel n] validator.go refusal.go
+//
+// It fails if a mutant survives that explained.txt does not explain.
 package main
 
 import (
@@ -78,11 +80,23 @@ func run(names []string, only string, sample int, seed uint64, parallel int) err
 		mutants = mutants[:sample]
 	}
 	survivors := b.test(mutants, parallel)
-	for _, m := range survivors {
+	explained, err := readExplanations(explainedList)
+	if err != nil {
+		return err
+	}
+	unexplained, stale := judge(explained, mutants, survivors)
+	for _, m := range unexplained {
 		fmt.Println("survived:", m)
 	}
-	fmt.Printf("%d of %d mutants killed (%.1f %%) in %v\n", len(mutants)-len(survivors), len(mutants),
-		100*float64(len(mutants)-len(survivors))/float64(max(1, len(mutants))), time.Since(started).Round(time.Second))
+	killed := len(mutants) - len(survivors)
+	fmt.Printf("%d of %d mutants killed (%.1f %%), %d explained, %d survived, in %v\n", killed, len(mutants),
+		100*float64(killed)/float64(max(1, len(mutants))), len(survivors)-len(unexplained), len(unexplained), time.Since(started).Round(time.Second))
+	if only == "" && sample == 0 && len(stale) > 0 {
+		return fmt.Errorf("explained.txt tells of mutants that do not survive:\n%s", strings.Join(stale, "\n"))
+	}
+	if len(unexplained) > 0 {
+		return errors.New("kill them with a test, or explain them in explained.txt")
+	}
 	return nil
 }
 

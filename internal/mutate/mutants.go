@@ -14,13 +14,17 @@ import (
 type mutant struct {
 	id       int
 	position token.Position
+	function string // that it is in, with its receiver's type
 	change   string
 }
 
 // String is how a report names the mutant.
 func (m mutant) String() string {
-	return fmt.Sprintf("%s:%d:%d: %s", m.position.Filename, m.position.Line, m.position.Column, m.change)
+	return fmt.Sprintf("%s:%d:%d: %s", m.position.Filename, m.position.Line, m.position.Column, m.name())
 }
+
+// name stays the same when lines are added above.
+func (m mutant) name() string { return m.function + ": " + m.change }
 
 // edit puts text in the place of some octets of a file, often none.
 type edit struct {
@@ -37,6 +41,7 @@ type mutator struct {
 	pkg     *types.Package
 	mutants []mutant
 	edits   []edit
+	within  string // the function
 	depth   int
 	unused  map[ast.Expr]bool // calls whose result nobody looks at
 }
@@ -44,7 +49,7 @@ type mutator struct {
 func (m *mutator) add(at token.Pos, format string, arguments ...any) int {
 	id := len(m.mutants) + 1
 	position := m.files.Position(at)
-	m.mutants = append(m.mutants, mutant{id: id, position: position, change: fmt.Sprintf(format, arguments...)})
+	m.mutants = append(m.mutants, mutant{id: id, position: position, function: m.within, change: fmt.Sprintf(format, arguments...)})
 	return id
 }
 
@@ -81,12 +86,19 @@ func (m *mutator) Visit(node ast.Node) ast.Visitor {
 	}
 	m.depth++
 	switch node := node.(type) {
+	case *ast.FuncDecl:
+		m.within = functionName(node)
 	case *ast.GenDecl:
 		if node.Tok != token.VAR {
 			return m.skip() // constants and types cannot be switched while running
 		}
 	case *ast.Field, *ast.ArrayType:
 		return m.skip()
+	case *ast.ReturnStmt:
+		if failure := m.failure(node); failure != nil {
+			ast.Walk(m, failure)
+			return m.skip()
+		}
 	case *ast.ExprStmt:
 		m.unused[node.X] = true
 	case *ast.DeferStmt:
@@ -103,6 +115,35 @@ func (m *mutator) Visit(node ast.Node) ast.Visitor {
 		return m.expression(node)
 	}
 	return m
+}
+
+// functionName is Type.Method or the name of a function.
+func functionName(node *ast.FuncDecl) string {
+	if node.Recv == nil {
+		return node.Name.Name
+	}
+	receiver := node.Recv.List[0].Type
+	if pointer, ok := receiver.(*ast.StarExpr); ok {
+		receiver = pointer.X
+	}
+	if name, ok := receiver.(*ast.Ident); ok {
+		return name.Name + "." + node.Name.Name
+	}
+	return node.Name.Name
+}
+
+// failure is the error that is returned beside other results. Nobody looks at
+// those then, so their mutants would say nothing.
+func (m *mutator) failure(node *ast.ReturnStmt) ast.Expr {
+	if len(node.Results) < 2 {
+		return nil
+	}
+	last := node.Results[len(node.Results)-1]
+	fault, ok := types.Universe.Lookup("error").Type().Underlying().(*types.Interface)
+	if value := m.info.Types[last]; !ok || value.IsNil() || !types.Implements(value.Type, fault) {
+		return nil
+	}
+	return last
 }
 
 // skip leaves a node's children out. ast.Walk tells of the end of a node only
