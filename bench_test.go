@@ -45,6 +45,17 @@ func BenchmarkValidator(b *testing.B) {
 			}
 		})
 		b.Run(algorithm+"/validator", func(b *testing.B) { validate(b, uncached) })
+		b.Run(algorithm+"/validator, forged", func(b *testing.B) {
+			thief := devtenant.New(devtenant.Options{Algorithm: algorithm, Issuer: tenant.Issuer()})
+			claims := tenant.Claims(devtenant.TokenRequest{Subject: "user-1", ClientID: "app-1", Resource: testAPI, Scope: "read write"})
+			forged, now := thief.Sign(map[string]any{"kid": tenant.SigningKID()}, claims), time.Now()
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, refusal := uncached.validate(b.Context(), forged, now); reasonOf(refusal) != ReasonBadSignature {
+					b.Fatal(reasonOf(refusal))
+				}
+			}
+		})
 		b.Run(algorithm+"/validator, cached", func(b *testing.B) { validate(b, validatorOf(keySetOf(b, tenant.JWKS(), tenant.Issuer()))) })
 		b.Run(algorithm+"/golang-jwt and keyfunc", func(b *testing.B) {
 			keys, err := keyfunc.NewJWKSetJSON(tenant.JWKS())

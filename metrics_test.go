@@ -164,6 +164,29 @@ func TestMetricsAcrossReloads(t *testing.T) {
 	}
 }
 
+// A token is verified when it is first seen; one that is refused before its
+// signature matters is neither a hit nor a miss.
+func TestMetricsCountTheTokenCache(t *testing.T) {
+	tenant := devtenanttest.NewServer(t, devtenant.Options{})
+	s := caddytest.Start(t, meteredSite(fmt.Sprintf("handle {\nlogto_auth {\nendpoint %s\naudience %s\n}\nrespond ok\n}", tenant.URL, meteredAPI)))
+	token := tenant.Token(devtenant.TokenRequest{Resource: meteredAPI})
+	expired := tenant.Token(devtenant.TokenRequest{Resource: meteredAPI, ExpiresIn: -time.Hour})
+	for _, step := range []struct {
+		token     string
+		hit, miss float64
+	}{{token, 0, 1}, {token, 1, 0}, {expired, 0, 0}, {token, 1, 0}} {
+		before := scrape(s)
+		s.Get("/", caddytest.Bearer(step.token))
+		after := scrape(s)
+		for result, want := range map[string]float64{"hit": step.hit, "miss": step.miss} {
+			name := fmt.Sprintf("caddy_logto_auth_token_cache_total{result=%q}", result)
+			if got := after[name] - before[name]; got != want {
+				t.Errorf("%s grew by %v, not %v", name, got, want)
+			}
+		}
+	}
+}
+
 func TestMetricsTellATenantThatIsDown(t *testing.T) {
 	tenant := devtenanttest.NewServer(t, devtenant.Options{})
 	tenant.SetFault(devtenant.HTML)

@@ -43,15 +43,18 @@ func TestDetailsOfRefusals(t *testing.T) {
 			"the token names more than one organization",
 		},
 		"none that the request asks for": {
-			api, `"aud":"` + testAPI + `","organization_id":"org-1"`, wantedOrganizations{},
+			api, `"aud":"` + testAPI + `","organization_id":"org-1"`,
+			wantedOrganizations{},
 			"the organization that the request asks for is empty, unresolved or ambiguous",
 		},
 		"one that would climb out of a path": {
-			Handler{Audiences: []string{testAPI}, OrganizationMode: "any"}, `"aud":"` + testAPI + `","organization_id":"../x"`, wanted,
+			Handler{Audiences: []string{testAPI}, OrganizationMode: "any"},
+			`"aud":"` + testAPI + `","organization_id":"../x"`, wanted,
 			"an organization id that is no single path segment",
 		},
 		"a claim": {
-			Handler{Audiences: []string{testAPI}, Claims: []ClaimRequirement{{Path: "a.b", Values: []string{"x"}}}}, `"aud":"` + testAPI + `"`, wanted,
+			Handler{Audiences: []string{testAPI}, Claims: []ClaimRequirement{{Path: "a.b", Values: []string{"x"}}}},
+			`"aud":"` + testAPI + `"`, wanted,
 			"a.b",
 		},
 	} {
