@@ -18,7 +18,9 @@ import (
 
 // bindToThisProgram makes a server, with all processes that it starts, a
 // group that Cancel ends as one. If this program dies without a chance to do
-// that, the system asks the server to end, which then ends what it started.
+// that, the system asks the server to end, which then ends what it started: the
+// system does so when the thread ends that started the server, so main keeps
+// its own.
 func bindToThisProgram(command *exec.Cmd) {
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
@@ -51,7 +53,7 @@ func (s *server) findProcesses() error {
 		s.pids = append(s.pids, pid)
 	}
 	if len(s.pids) == 0 {
-		return fmt.Errorf("%w\n%s", errEnded, s.log)
+		return errEnded
 	}
 	return nil
 }

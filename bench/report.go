@@ -43,7 +43,7 @@ func printPeers(w io.Writer, results []result) {
 const (
 	chartWidth, chartLabels, chartValues = 760, 230, 150
 	barHeight, barPitch, chartTop        = 14, 22, 52
-	groupGap                             = 64
+	groupGap                             = 64 // room for the second heading
 )
 
 // chart is an SVG that is being drawn, downwards.

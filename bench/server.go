@@ -22,6 +22,7 @@ type server struct {
 	addr    string
 	ended   chan struct{} // closed when the process has ended
 	pids    []int
+	stopped bool
 }
 
 // configure writes what a server needs to know into a directory of its own
@@ -114,6 +115,10 @@ func (s *server) awaitListener(ctx context.Context) error {
 }
 
 func (s *server) stop() {
+	if s.stopped {
+		return
+	}
+	s.stopped = true
 	_ = s.command.Cancel() // fails where all have ended already
 	<-s.ended
 }
