@@ -39,7 +39,7 @@ mutate: ## What the tests of the security core would not notice
 bench: ## Benchmarks, compared with bench.old.txt where that exists
 	go test -run='^$$' -bench=. -benchmem -count=6 ./... >bench.txt && go run $(BENCHSTAT) $(wildcard bench.old.txt) bench.txt
 
-bench-load: ## A real Caddy under load, with and without the directive (Linux, seven minutes)
+bench-load: ## A real Caddy under load, with and without the directive, and the peers that are installed (Linux, seven minutes)
 	go run ./bench -svg docs/performance.svg
 
 bench-caches: ## The cache for verified tokens next to others

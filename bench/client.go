@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -96,8 +98,9 @@ func (c *connection) exchange(request []byte, status int) error {
 		if len(line) <= len("\r\n") {
 			break
 		}
-		if value, ok := bytes.CutPrefix(line, []byte("Content-Length: ")); ok {
-			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
+		// Some servers write the names of headers in small letters.
+		if name := len("Content-Length: "); len(line) > name && bytes.EqualFold(line[:name], []byte("Content-Length: ")) {
+			if length, err = strconv.Atoi(string(bytes.TrimSpace(line[name:]))); err != nil {
 				return err
 			}
 		}

@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -56,34 +58,38 @@ func compare(ctx context.Context, o options, binary, dir string, w workload) (re
 		directive = w.instead
 	}
 	tokens := w.tokens(tenant)
-	plain, err := newSide(ctx, o, binary, dir, "", http.StatusOK, tokens)
+	plain, err := newSide(ctx, o, dir, caddy(binary, ""), http.StatusOK, tokens)
 	if err != nil {
 		return result{}, err
 	}
 	defer plain.end()
-	protected, err := newSide(ctx, o, binary, dir, directive, w.status, tokens)
+	protected, err := newSide(ctx, o, dir, caddy(binary, directive), w.status, tokens)
 	if err != nil {
 		return result{}, err
 	}
 	defer protected.end()
-
-	r := result{name: w.name}
-	for _, s := range []*side{plain, protected} {
-		if err := s.warmUp(); err != nil {
-			return result{}, err
-		}
+	if err := warmUp(plain, protected); err != nil {
+		return result{}, err
 	}
-	fetches, began := tenant.Counts().JWKS, time.Now()
-	plains, protecteds := make([]round, o.rounds), make([]round, o.rounds)
-	ratios := make([]round, o.rounds)
-	for i := range o.rounds {
-		plains[i], protecteds[i], err = pairedRound(o.duration, plain, protected)
+	fetches := tenant.Counts().JWKS
+	r, err := measure(o.rounds, o.duration, plain, protected)
+	r.name, r.fetches = w.name, tenant.Counts().JWKS-fetches
+	return r, err
+}
+
+// measure compares two servers that are warm, in rounds.
+func measure(rounds int, duration time.Duration, plain, protected *side) (r result, err error) {
+	began := time.Now()
+	plains, protecteds := make([]round, rounds), make([]round, rounds)
+	ratios := make([]round, rounds)
+	for i := range rounds {
+		plains[i], protecteds[i], err = pairedRound(duration, plain, protected)
 		if err != nil {
 			return result{}, err
 		}
 		ratios[i] = protecteds[i].over(plains[i])
 	}
-	r.fetches, r.seconds = tenant.Counts().JWKS-fetches, time.Since(began).Seconds()
+	r.seconds = time.Since(began).Seconds()
 	r.requests = float64(protected.next.Load())
 	r.plain, r.protected, r.ratio = medians(plains), medians(protecteds), medians(ratios)
 	if r.plainMB, err = plain.peakMemory(); err != nil {
@@ -108,8 +114,8 @@ func startTenant(ctx context.Context, algorithm string) (*devtenant.Tenant, func
 	return tenant, func() { _ = server.Close() }, nil
 }
 
-func newSide(ctx context.Context, o options, binary, dir, site string, status int, tokens []string) (*side, error) {
-	server, err := startServer(ctx, binary, dir, site)
+func newSide(ctx context.Context, o options, dir string, setUp configure, status int, tokens []string) (*side, error) {
+	server, err := startServer(ctx, dir, setUp)
 	if err != nil {
 		return nil, err
 	}
@@ -140,15 +146,18 @@ func (s *side) request() []byte {
 
 // warmUp sends every request once, and then more for as long as a new process
 // takes to settle.
-func (s *side) warmUp() error {
-	for {
-		if _, err := s.load(300*time.Millisecond, s.status, s.request); err != nil {
+func warmUp(sides ...*side) error {
+	for _, s := range sides {
+		for s.next.Load() < uint64(len(s.requests)) {
+			if _, err := s.load(300*time.Millisecond, s.status, s.request); err != nil {
+				return err
+			}
+		}
+		if err := s.findProcesses(); err != nil {
 			return err
 		}
-		if s.next.Load() >= uint64(len(s.requests)) {
-			return nil
-		}
 	}
+	return nil
 }
 
 // slice is how long one server is loaded before the other one has its turn:

@@ -1,7 +1,10 @@
+//go:build linux
+
 // Command bench measures what logto_auth costs a real Caddy over real
 // connections: it runs the same Caddy with and without the directive, each in
 // its own process, sends both the same load in alternating rounds and compares
-// the processor time that the two processes took.
+// the processor time that the two processes took. It does the same with other
+// servers that can check tokens, where they are installed.
 //
 // It reads /proc, so it runs on Linux only.
 package main
@@ -15,6 +18,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"time"
 )
 
@@ -25,15 +29,18 @@ type options struct {
 	connections int
 	only        *regexp.Regexp
 	svg         string
+	peers       string
 }
 
 func main() {
+	runtime.LockOSThread() // bindToThisProgram says why
 	var o options
 	flag.IntVar(&o.rounds, "rounds", 15, "paired rounds of each workload")
 	flag.DurationVar(&o.duration, "duration", 500*time.Millisecond, "how long one round loads each server")
 	flag.IntVar(&o.connections, "connections", 8, "connections that are kept busy")
 	only := flag.String("run", "", "only workloads whose name matches this expression")
 	flag.StringVar(&o.svg, "svg", "", "file to draw the comparison into")
+	flag.StringVar(&o.peers, "peers", "", "other servers to measure too, such as haproxy,fastapi; none; or, if empty, those that are installed")
 	flag.Parse()
 
 	var err error
@@ -49,6 +56,13 @@ func main() {
 }
 
 func run(ctx context.Context, o options) error {
+	here, missing, err := findPeers(ctx, o.peers)
+	if err != nil {
+		return err
+	}
+	for _, line := range missing {
+		fmt.Fprintln(os.Stderr, line)
+	}
 	dir, err := os.MkdirTemp("", "logto-auth-bench")
 	if err != nil {
 		return err
@@ -60,21 +74,51 @@ func run(ctx context.Context, o options) error {
 	if err := build.Run(); err != nil {
 		return fmt.Errorf("building Caddy (run this in the repository): %w", err)
 	}
-	var results []result
+	// The peers come first: what is wrong with one shows in the first minute.
+	others, err := measurePeers(ctx, o, dir, here)
+	if err != nil {
+		return err
+	}
+	results, err := measureModule(ctx, o, binary, dir)
+	if err != nil {
+		return err
+	}
+	printTable(os.Stdout, results)
+	printPeers(os.Stdout, others)
+	if o.svg == "" {
+		return nil
+	}
+	return os.WriteFile(o.svg, []byte(drawChart(results, others)), 0o644) //nolint:gosec // documentation that everyone may read
+}
+
+func measureModule(ctx context.Context, o options, binary, dir string) (results []result, err error) {
 	for _, w := range workloads {
 		if !o.only.MatchString(w.name) {
 			continue
 		}
 		r, err := compare(ctx, o, binary, dir, w)
 		if err != nil {
-			return fmt.Errorf("%s: %w", w.name, err)
+			return nil, fmt.Errorf("%s: %w", w.name, err)
 		}
 		fmt.Fprintln(os.Stderr, r)
 		results = append(results, r)
 	}
-	printTable(os.Stdout, results)
-	if o.svg == "" {
-		return nil
+	return results, nil
+}
+
+func measurePeers(ctx context.Context, o options, dir string, here []found) (results []result, err error) {
+	for _, p := range here {
+		for _, w := range hot {
+			if !o.only.MatchString(w.name) {
+				continue
+			}
+			r, err := comparePeer(ctx, o, dir, p, w)
+			if err != nil {
+				return nil, fmt.Errorf("%s, %s: %w", p.name, w.name, err)
+			}
+			fmt.Fprintln(os.Stderr, r)
+			results = append(results, r)
+		}
 	}
-	return os.WriteFile(o.svg, []byte(drawChart(results)), 0o644) //nolint:gosec // documentation that everyone may read
+	return results, nil
 }

@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -5,26 +7,43 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 )
 
-// server is a Caddy in a process of its own.
+// server is a server in a process of its own, with the processes that it
+// started itself.
 type server struct {
 	command *exec.Cmd
 	log     *bytes.Buffer
 	addr    string
+	ended   chan struct{} // closed when the process has ended
+	pids    []int
+	stopped bool
 }
 
-// startServer starts Caddy with one site and waits until it accepts
-// connections.
-func startServer(ctx context.Context, binary, dir, site string) (*server, error) {
+// configure writes what a server needs to know into a directory of its own
+// and returns the command that runs it.
+type configure func(ctx context.Context, home, addr string) (*exec.Cmd, error)
+
+var errEnded = errors.New("the server ended at once")
+
+// startServer starts a server and waits until it accepts connections. The
+// address was free a moment ago; should somebody else have taken it since, the
+// server ends and is started with another one.
+func startServer(ctx context.Context, dir string, setUp configure) (*server, error) {
+	for attempt := 1; ; attempt++ {
+		s, err := tryServer(ctx, dir, setUp)
+		if attempt == 3 || !errors.Is(err, errEnded) {
+			return s, err
+		}
+	}
+}
+
+func tryServer(ctx context.Context, dir string, setUp configure) (*server, error) {
 	addr, err := freeAddress(ctx)
 	if err != nil {
 		return nil, err
@@ -33,23 +52,38 @@ func startServer(ctx context.Context, binary, dir, site string) (*server, error)
 	if err != nil {
 		return nil, err
 	}
-	config := filepath.Join(home, "Caddyfile")
-	text := fmt.Sprintf("{\n\tadmin off\n\tpersist_config off\n\tauto_https off\n\tstorage file_system %s\n}\n\nhttp://%s {\n%s\trespond ok\n}\n", home, addr, site)
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+	s := &server{addr: addr, log: new(bytes.Buffer), ended: make(chan struct{})}
+	if s.command, err = setUp(ctx, home, addr); err != nil {
 		return nil, err
 	}
-	s := &server{addr: addr, log: new(bytes.Buffer)}
-	s.command = exec.CommandContext(ctx, binary, "run", "--config", config) //nolint:gosec // the Caddy that was just built
-	s.command.Env = append(os.Environ(), "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME="+home)
 	s.command.Stderr = s.log
+	bindToThisProgram(s.command)
 	if err := s.command.Start(); err != nil {
 		return nil, err
 	}
+	go func() {
+		_ = s.command.Wait() // it was killed, or awaitListener says so
+		close(s.ended)
+	}()
 	if err := s.awaitListener(ctx); err != nil {
 		s.stop()
 		return nil, fmt.Errorf("%w\n%s", err, s.log)
 	}
 	return s, nil
+}
+
+// caddy runs a Caddy with one site.
+func caddy(binary, site string) configure {
+	return func(ctx context.Context, home, addr string) (*exec.Cmd, error) {
+		config := filepath.Join(home, "Caddyfile")
+		text := fmt.Sprintf("{\n\tadmin off\n\tpersist_config off\n\tauto_https off\n\tstorage file_system %s\n}\n\nhttp://%s {\n%s\trespond ok\n}\n", home, addr, site)
+		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+			return nil, err
+		}
+		command := exec.CommandContext(ctx, binary, "run", "--config", config) //nolint:gosec // the Caddy that was just built
+		command.Env = append(os.Environ(), "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME="+home)
+		return command, nil
+	}
 }
 
 func freeAddress(ctx context.Context) (string, error) {
@@ -72,55 +106,19 @@ func (s *server) awaitListener(ctx context.Context) error {
 		}
 		select {
 		case <-retry.C:
+		case <-s.ended:
+			return errEnded
 		case <-ctx.Done():
-			return errors.New("caddy does not listen")
+			return errors.New("the server does not listen")
 		}
 	}
 }
 
 func (s *server) stop() {
-	_ = s.command.Process.Kill()
-	_ = s.command.Wait() // it was killed, and says so
-}
-
-// processorTime returns how long the process has run on a processor. It is
-// summed over threads, which the Go runtime keeps for good, since the figures
-// for whole processes are counted in hundredths of a second.
-func (s *server) processorTime() (time.Duration, error) {
-	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", s.command.Process.Pid))
-	if err != nil {
-		return 0, err
+	if s.stopped {
+		return
 	}
-	var total time.Duration
-	for _, file := range files {
-		content, err := os.ReadFile(file)
-		if err != nil {
-			return 0, err
-		}
-		field, _, _ := strings.Cut(string(content), " ")
-		ns, err := strconv.ParseInt(field, 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("%s: %w", file, err)
-		}
-		total += time.Duration(ns)
-	}
-	if total == 0 {
-		return 0, errors.New("this system does not tell the processor time of threads")
-	}
-	return total, nil
-}
-
-// peakMemory returns the most memory the process has held, in MB.
-func (s *server) peakMemory() (float64, error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.command.Process.Pid))
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(status)) {
-		if size, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			kb, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(size), " kB"), 64)
-			return kb * 1024 / 1e6, err
-		}
-	}
-	return 0, io.ErrUnexpectedEOF
+	s.stopped = true
+	_ = s.command.Cancel() // fails where all have ended already
+	<-s.ended
 }
