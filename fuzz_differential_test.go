@@ -433,7 +433,11 @@ var weakEd25519Keys = []string{
 
 func TestKeyThatAnyoneCanSignForIsLeftOut(t *testing.T) {
 	for _, x := range weakEd25519Keys {
-		if key, err := parseJWK([]byte(`{"kty":"OKP","crv":"Ed25519","kid":"weak","x":"` + x + `"}`)); err == nil {
+		if key, err := parseJWK([]byte(`{"kty":"OKP","crv":"Ed25519","kid":"weak","x":"` + x + `"}`)); err != nil {
+			if err.Error() != "it is an Ed25519 point of small order" {
+				t.Errorf("%s is left out because %v", x, err)
+			}
+		} else {
 			// R = S·B with S = 0 holds for the neutral element and any message,
 			// for the others for one message in two, four or eight.
 			forged := append(append([]byte{1}, make([]byte, 31)...), make([]byte, 32)...)

@@ -115,6 +115,7 @@ func advance(d time.Duration) {
 
 func TestTenantSettingsAndTheirMends(t *testing.T) {
 	const durations = "refresh_interval and fetch_timeout must be positive, refresh_cooldown and max_stale not negative"
+	const plain = " is plain http: who can change its answers on the way can mint identities; use https, or add insecure_http"
 	for name, test := range map[string]struct {
 		change func(*tenantConfig)
 		want   string
@@ -126,8 +127,8 @@ func TestTenantSettingsAndTheirMends(t *testing.T) {
 		"no tenant":             {func(c *tenantConfig) { c.Endpoint = "" }, "one of endpoint and issuer is needed"},
 		"a file of nobody's":    {func(c *tenantConfig) { c.JWKSFile = "keys.json" }, "jwks_file needs issuer"},
 		"no way to the keys":    {func(c *tenantConfig) { c.Endpoint, c.Issuers = "", []string{"https://a.example/oidc"} }, "endpoint is needed, or issuer and jwks_uri"},
-		"an endpoint over http": {func(c *tenantConfig) { c.Endpoint = "http://tenant.example" }, "endpoint: "},
-		"keys over http":        {func(c *tenantConfig) { c.JWKSURI = "http://tenant.example/jwks" }, "jwks_uri: "},
+		"an endpoint over http": {func(c *tenantConfig) { c.Endpoint = "http://tenant.example" }, "endpoint: http://tenant.example" + plain},
+		"keys over http":        {func(c *tenantConfig) { c.JWKSURI = "http://tenant.example/jwks" }, "jwks_uri: http://tenant.example/jwks" + plain},
 		"cooldown of nought":    {func(c *tenantConfig) { c.RefreshCooldown = 0 }, ""},
 		"nothing may be stale":  {func(c *tenantConfig) { c.MaxStale = 0 }, ""},
 		"a file and its issuer": {func(c *tenantConfig) {
@@ -145,7 +146,7 @@ func TestTenantSettingsAndTheirMends(t *testing.T) {
 		switch err := cfg.validate(); {
 		case test.want == "" && err != nil:
 			t.Errorf("%s: %v", name, err)
-		case test.want != "" && (err == nil || !strings.HasPrefix(err.Error(), test.want)):
+		case test.want != "" && (err == nil || err.Error() != test.want):
 			t.Errorf("%s: %v, not %s", name, err, test.want)
 		}
 	}

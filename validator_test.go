@@ -306,6 +306,9 @@ func TestValidatorNeedsNoKeyToRefuse(t *testing.T) {
 func TestAgeOfATokenThatDoesNotTellIt(t *testing.T) {
 	rules := tokenRules{maxAge: 60}
 	refusal := rules.checkAge(&AuthInfo{}, 1_800_000_000)
+	if old := rules.checkAge(&AuthInfo{hasIssuedAt: true, issuedAt: 1}, 1_800_000_000); reasonOf(old) != ReasonTooOld || old.Detail != "iat" {
+		t.Errorf("%+v", old)
+	}
 	if reasonOf(refusal) != ReasonMissingClaim || refusal.Detail != "iat" || refusal.Description != "The token lacks the claim iat" {
 		t.Errorf("%+v", refusal)
 	}
