@@ -191,7 +191,7 @@ func TestUnusableKeysAreLeftOut(t *testing.T) {
 		"a point of another curve":           {p256.with(jwk{"crv": "P-384"}), ""},
 		"secp256k1":                          {p256.with(jwk{"crv": "secp256k1"}), ""},
 		"no curve":                           {p256.with(jwk{"crv": nil}), ""},
-		"X25519":                             {okp.with(jwk{"crv": "X25519"}), ""},
+		"X25519":                             {okp.with(jwk{"crv": "X25519"}), "its key type or curve is not one for signatures"},
 		"Ed448":                              {okp.with(jwk{"crv": "Ed448"}), ""},
 		"a short Ed25519 key":                {okp.with(jwk{"x": "AQAB"}), ""},
 		"an EC key that says RSA":            {p256.with(jwk{"kty": "RSA"}), ""},

@@ -152,6 +152,23 @@ func TestTenantSettingsAndTheirMends(t *testing.T) {
 	}
 }
 
+func TestWhenTheDiscoveryDocumentIsNeeded(t *testing.T) {
+	const keys, issuer = "https://a.example/jwks", "https://a.example/oidc"
+	for _, test := range []struct {
+		cfg  tenantConfig
+		want bool
+	}{
+		{tenantConfig{}, true},
+		{tenantConfig{Issuers: []string{issuer}}, true}, // for the keys' address
+		{tenantConfig{JWKSURI: keys}, true},             // to confirm the issuer
+		{tenantConfig{JWKSURI: keys, Issuers: []string{issuer}}, false},
+	} {
+		if got := test.cfg.discovers(); got != test.want {
+			t.Errorf("%+v: %t", test.cfg, got)
+		}
+	}
+}
+
 func TestKeysAreFetchedWhenStarted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, newTenant(), testConfig(), nil)
