@@ -35,6 +35,18 @@ func startSite(tb testing.TB, caddyfile string) *site {
 // startSiteBefore is startSite with an upstream of the test's own.
 func startSiteBefore(tb testing.TB, handler http.Handler, caddyfile string) *site {
 	tb.Helper()
+	return startSiteWith(tb, caddytest.Start, handler, caddyfile)
+}
+
+// startTLSSite is startSite for a site that speaks [caddytest.Protocols]: see
+// [caddytest.Server.Over], and package wiretest for octets and frames.
+func startTLSSite(tb testing.TB, caddyfile string) *site {
+	tb.Helper()
+	return startSiteWith(tb, caddytest.StartTLS, http.HandlerFunc(echo), caddyfile)
+}
+
+func startSiteWith(tb testing.TB, start func(testing.TB, string) *caddytest.Server, handler http.Handler, caddyfile string) *site {
+	tb.Helper()
 	tenant := devtenanttest.NewServer(tb, devtenant.Options{Algorithm: "ES256"})
 	server := httptest.NewUnstartedServer(handler)
 	server.Config.Protocols = new(http.Protocols)
@@ -43,7 +55,7 @@ func startSiteBefore(tb testing.TB, handler http.Handler, caddyfile string) *sit
 	server.Start()
 	tb.Cleanup(server.Close)
 	caddyfile = strings.NewReplacer("ENDPOINT", tenant.URL, "UPSTREAM", server.Listener.Addr().String()).Replace(caddyfile)
-	return &site{caddytest.Start(tb, caddyfile), tenant}
+	return &site{start(tb, caddyfile), tenant}
 }
 
 // alice issues a token for the API, with claims added or replaced.

@@ -25,15 +25,18 @@ import (
 // Server is a running Caddy. Only one can run at a time, since Caddy's
 // configuration is one per process: tests that use it cannot be parallel.
 type Server struct {
-	// URL is where the first server listens, such as http://127.0.0.1:41234.
+	// URL is where the first server listens, such as http://127.0.0.1:41234,
+	// or https with TLS.
 	URL string
 
-	// Client does not follow redirects and keeps connections alive.
+	// Client speaks HTTP/1.1, does not follow redirects and keeps connections
+	// alive. See [Server.Over] for other protocols.
 	Client *http.Client
 
 	tb      testing.TB
 	dir     string
 	logFile string
+	secure  *certificate // nil without TLS
 }
 
 // Adapt turns a Caddyfile into JSON and fails the test on any error or
@@ -55,16 +58,19 @@ func Adapt(tb testing.TB, text string) []byte {
 // the loopback interface, over plain http.
 func Start(tb testing.TB, text string) *Server {
 	tb.Helper()
+	return start(tb, text, nil)
+}
+
+func start(tb testing.TB, text string, secure *certificate) *Server {
+	tb.Helper()
 	dir := tb.TempDir()
 	s := &Server{
 		tb:      tb,
 		dir:     dir,
 		logFile: filepath.Join(dir, "caddy.log"),
-		Client: &http.Client{
-			Transport:     &http.Transport{DisableCompression: true},
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
+		secure:  secure,
 	}
+	s.Client = s.newClient(&http.Transport{DisableCompression: true, TLSClientConfig: s.TLS("http/1.1")})
 	tb.Cleanup(func() {
 		s.Client.CloseIdleConnections()
 		if err := caddy.Stop(); err != nil {
@@ -75,6 +81,13 @@ func Start(tb testing.TB, text string) *Server {
 		tb.Fatalf("loading: %v\n%s", err, text)
 	}
 	return s
+}
+
+func (*Server) newClient(transport http.RoundTripper) *http.Client {
+	return &http.Client{
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
 // Load replaces the configuration, as a reload does. With an error the old
@@ -98,7 +111,7 @@ func (s *Server) LoadJSON(config []byte) error {
 	for _, name := range []string{"srv0", "srv1"} {
 		server, ok := app.(*caddyhttp.App).Servers[name]
 		if ok && len(server.Listeners()) > 0 {
-			s.URL = "http://" + server.Listeners()[0].Addr().String()
+			s.URL = s.scheme() + "://" + server.Listeners()[0].Addr().String()
 			break
 		}
 	}
@@ -135,6 +148,9 @@ func (s *Server) contain(config []byte) []byte {
 		server["listen"] = []string{"127.0.0.1:0"}
 		server["automatic_https"] = map[string]any{"disable": true}
 		delete(server, "tls_connection_policies")
+		if s.secure != nil {
+			s.secure.serve(server, apps)
+		}
 	}
 	contained, err := json.Marshal(tree)
 	if err != nil {
@@ -144,7 +160,7 @@ func (s *Server) contain(config []byte) []byte {
 }
 
 // Addr is the host and port of URL.
-func (s *Server) Addr() string { return strings.TrimPrefix(s.URL, "http://") }
+func (s *Server) Addr() string { return strings.TrimPrefix(s.URL, s.scheme()+"://") }
 
 // Logs returns what Caddy has logged so far.
 func (s *Server) Logs() string {

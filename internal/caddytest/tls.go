@@ -1,0 +1,175 @@
+package caddytest
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/http3"
+)
+
+func init() {
+	caddy.RegisterModule(packetConnSeen{})
+}
+
+// Protocols are those that a server with TLS speaks, as a request's Proto
+// names them.
+var Protocols = []string{"HTTP/1.1", "HTTP/2.0", "HTTP/3.0"}
+
+// StartTLS is [Start] for a server that speaks HTTP/1.1, HTTP/2 and HTTP/3
+// over TLS. URL is that of HTTP/1.1 and HTTP/2; HTTP/3 has a UDP port of its
+// own, which [Server.Over] and [Server.DialQUIC] know.
+func StartTLS(tb testing.TB, text string) *Server {
+	tb.Helper()
+	return start(tb, text, newCertificate(tb))
+}
+
+// Over returns the same server with a client that speaks one of [Protocols].
+// The client uses one connection for all requests over HTTP/2 and HTTP/3.
+func (s *Server) Over(protocol string) *Server {
+	s.tb.Helper()
+	var transport http.RoundTripper
+	switch {
+	case protocol == "HTTP/1.1":
+		transport = &http.Transport{DisableCompression: true, TLSClientConfig: s.TLS("http/1.1")}
+	case s.secure == nil:
+		s.tb.Fatalf("a server without TLS does not speak %s", protocol)
+	case protocol == "HTTP/2.0":
+		transport = &http.Transport{DisableCompression: true, TLSClientConfig: s.TLS("h2"), ForceAttemptHTTP2: true}
+	case protocol == "HTTP/3.0":
+		quicTransport := &http3.Transport{
+			DisableCompression: true,
+			TLSClientConfig:    s.TLS(http3.NextProtoH3),
+			Dial: func(ctx context.Context, _ string, config *tls.Config, quicConfig *quic.Config) (*quic.Conn, error) {
+				return quic.DialAddrEarly(ctx, s.secure.udp(), config, quicConfig)
+			},
+		}
+		// Caddy would wait for connections that are still open.
+		s.tb.Cleanup(func() { quicTransport.Close() })
+		transport = quicTransport
+	default:
+		s.tb.Fatalf("no such protocol: %s", protocol)
+	}
+	over := *s
+	over.Client = s.newClient(transport)
+	s.tb.Cleanup(over.Client.CloseIdleConnections)
+	return &over
+}
+
+// DialQUIC opens a QUIC connection for HTTP/3, for tests that look below
+// requests.
+func (s *Server) DialQUIC(connection net.PacketConn, config *tls.Config) *quic.Conn {
+	s.tb.Helper()
+	address, err := net.ResolveUDPAddr("udp", s.secure.udp())
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	dialed, err := quic.DialEarly(s.tb.Context(), connection, address, config, nil)
+	if err != nil {
+		s.tb.Fatalf("connecting: %v", err)
+	}
+	return dialed
+}
+
+// TLS is a client's configuration that trusts the server and offers one
+// protocol; nil for a server without TLS.
+func (s *Server) TLS(protocol string) *tls.Config {
+	if s.secure == nil {
+		return nil
+	}
+	return &tls.Config{RootCAs: s.secure.roots, NextProtos: []string{protocol}, MinVersion: tls.VersionTLS12}
+}
+
+func (s *Server) scheme() string {
+	if s.secure == nil {
+		return "http"
+	}
+	return "https"
+}
+
+// certificate is one for 127.0.0.1, made for one test.
+type certificate struct {
+	certificate, key string // PEM
+	roots            *x509.CertPool
+}
+
+func newCertificate(tb testing.TB) *certificate {
+	tb.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	encoded, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	encodedKey, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	parsed, err := x509.ParseCertificate(encoded)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(parsed)
+	return &certificate{
+		certificate: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: encoded})),
+		key:         string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encodedKey})),
+		roots:       roots,
+	}
+}
+
+// serve makes a server of a configuration use the certificate.
+func (c *certificate) serve(server, apps map[string]any) {
+	server["tls_connection_policies"] = []any{map[string]any{}}
+	server["packet_conn_wrappers"] = []any{map[string]any{"wrapper": "caddytest"}}
+	tlsApp, _ := apps["tls"].(map[string]any)
+	if tlsApp == nil {
+		tlsApp = make(map[string]any)
+		apps["tls"] = tlsApp
+	}
+	tlsApp["certificates"] = map[string]any{"load_pem": []any{map[string]any{"certificate": c.certificate, "key": c.key}}}
+}
+
+// udp is where HTTP/3 is spoken.
+func (*certificate) udp() string {
+	return udpAddress.Load().(net.Addr).String()
+}
+
+// udpAddress is that of the UDP socket that Caddy opened last.
+var udpAddress atomic.Value
+
+// packetConnSeen is a module that learns the port of HTTP/3, which Caddy tells
+// nobody: a server's Listeners are those for TCP.
+type packetConnSeen struct{}
+
+// CaddyModule returns the Caddy module information.
+func (packetConnSeen) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "caddy.packetconns.caddytest", New: func() caddy.Module { return new(packetConnSeen) }}
+}
+
+// WrapPacketConn notes the address and leaves the connection as it is.
+func (packetConnSeen) WrapPacketConn(connection net.PacketConn) net.PacketConn {
+	udpAddress.Store(connection.LocalAddr())
+	return connection
+}
+
+// Interface guard.
+var _ caddy.PacketConnWrapper = packetConnSeen{}
