@@ -127,28 +127,38 @@ func parseAuth(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	if err := written.locate(handler.problems(adapting), firstToken(h.Dispenser)); err != nil {
 		return nil, err
 	}
-	return authRoutes(handler, matcher), nil
+	return authRoutes(h, handler, matcher), nil
 }
 
-// authRoutes gives the routes that a logto_auth directive stands for. Those
-// that serve requests which the directive's matcher leaves out come first.
-// Caddy sorts them among those of other logto_auth directives of the block:
-// longer paths first, routes without a matcher last, all else as written. With
-// a path of their own they neither fall behind the directive whose matcher
-// might look at an identity header, nor change the order of the others.
-func authRoutes(handler *Handler, matcher caddy.ModuleMap) []httpcaddyfile.ConfigValue {
+// authRoutes gives the routes that a logto_auth directive stands for, in the
+// order in which Caddy sorts them among those of other logto_auth directives of
+// the block: longer paths first, routes without a matcher last, all else as
+// written. Those that serve requests which the directive's matcher leaves out
+// have a path of their own, so that they neither fall behind the directive
+// whose matcher might look at an identity header, nor change the order of the
+// others.
+func authRoutes(h httpcaddyfile.Helper, handler *Handler, matcher caddy.ModuleMap) []httpcaddyfile.ConfigValue {
+	order := orderOf(h, authDirective)
 	var routes []httpcaddyfile.ConfigValue
 	if handler.ResourceMetadata != nil {
-		routes = append(routes, newRoute(pathMatcher(metadataPath+"*"), metadataName, handler))
+		const pattern = metadataPath + "*"
+		route := pathMatcher(pattern)
+		order.add(pattern, route)
+		routes = append(routes, newRoute(route, metadataName, handler))
 	}
+	auth := newRoute(underAnyReading(matcher, order), authDirective, handler)
 	if len(handler.ForwardClaims) > 0 {
 		strip := new(StripIdentity)
 		for _, forward := range handler.ForwardClaims {
 			strip.Headers = append(strip.Headers, forward.Header)
 		}
-		routes = append(routes, newRoute(pathMatcher("*"), stripName, strip))
+		stripping := newRoute(pathMatcher("*"), stripName, strip)
+		if onlyPath(matcher) != "" {
+			return append(routes, auth, stripping)
+		}
+		routes = append(routes, stripping)
 	}
-	return append(routes, newRoute(matcher, authDirective, handler))
+	return append(routes, auth)
 }
 
 func pathMatcher(pattern string) caddy.ModuleMap {
@@ -168,6 +178,7 @@ func parseRequire(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	if err := written.locate(handler.problems(adapting), firstToken(h.Dispenser)); err != nil {
 		return nil, err
 	}
+	matcher = underAnyReading(matcher, orderOf(h, requireDirective))
 	return []httpcaddyfile.ConfigValue{newRoute(matcher, requireDirective, handler)}, nil
 }
 

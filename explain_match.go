@@ -108,6 +108,12 @@ func (q question) matchOne(name string, raw json.RawMessage, rewritten bool) (ce
 		matched, depends, err := q.match(sets, rewritten)
 		return matched.not(), depends, err
 	}
+	if name == anyReadingName {
+		return q.matchAnyReading(raw, rewritten)
+	}
+	if isSortKey(name, raw) {
+		return yes, nil, nil
+	}
 	rewritable, known := urlMatchers[name]
 	if q.original == nil || !known || rewritten && rewritable || !q.decidesAll(raw, rewritten) {
 		return maybe, []string{matcherText(name, raw)}, nil
@@ -121,6 +127,29 @@ func (q question) matchOne(name string, raw json.RawMessage, rewritten bool) (ce
 		return no, nil, err
 	}
 	return yes, nil, nil
+}
+
+// matchAnyReading answers for an AnyReading: some reading must match.
+func (q question) matchAnyReading(raw json.RawMessage, rewritten bool) (certainty, []string, error) {
+	var sets matcherSets
+	if err := json.Unmarshal(raw, &sets); err != nil {
+		return no, nil, fmt.Errorf("matcher %s: %w", anyReadingName, err)
+	}
+	matched, depends, err := q.match(sets, rewritten)
+	if matched == yes || err != nil || q.original == nil || hasOneReading(q.original) {
+		return matched, depends, err
+	}
+	r := q.request()
+	for _, other := range otherReadings(r) {
+		read := question{ctx: q.ctx, original: other.of(r)}
+		one, on, err := read.match(sets, rewritten)
+		if one == yes || err != nil {
+			return one, nil, err
+		}
+		matched = max(matched, one)
+		depends = append(depends, on...)
+	}
+	return matched, depends, nil
 }
 
 // decidesAll tells whether the request decides every placeholder in a
@@ -165,7 +194,9 @@ func (sets matcherSets) String() string {
 	for _, set := range sets {
 		var all []string
 		for _, name := range slices.Sorted(maps.Keys(set)) {
-			all = append(all, matcherText(name, set[name]))
+			if !isSortKey(name, set[name]) {
+				all = append(all, matcherText(name, set[name]))
+			}
 		}
 		texts = append(texts, strings.Join(all, ", "))
 	}
@@ -178,6 +209,12 @@ func matcherText(name string, raw json.RawMessage) string {
 	const most = 200
 	var list []string
 	text := string(raw)
+	if name == anyReadingName {
+		var sets matcherSets
+		if json.Unmarshal(raw, &sets) == nil {
+			return sets.String()
+		}
+	}
 	if json.Unmarshal(raw, &list) == nil {
 		text = strings.Join(list, " ")
 	}

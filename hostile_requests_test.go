@@ -201,7 +201,7 @@ func pathRequests() []hostileRequest {
 		request("/admin%23x", true, "CVE-2026-41059 (oauth2-proxy)"),
 		request("/%2561dmin", false, "CWE-174: decoded once, it is no path of the site's"),
 		request("/x/admin", false, dots),
-		request("/admi%6e%2f..%2fpublic", false, slashes+": to Caddy it is /public"),
+		request("/admi%6e%2f..%2fpublic", true, slashes+": to Caddy it is /public, to a service that decodes once it is below /admin"),
 	}
 }
 

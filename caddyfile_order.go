@@ -1,0 +1,131 @@
+package logtoauth
+
+import (
+	"encoding/json"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// underAnyReading puts the matcher of a directive inside an AnyReading. What
+// matches every request stays as it is.
+func underAnyReading(matcher caddy.ModuleMap, order *pathOrder) caddy.ModuleMap {
+	pattern := onlyPath(matcher)
+	if len(matcher) == 0 || pattern == "*" {
+		return matcher
+	}
+	wrapped := caddy.ModuleMap{
+		anyReadingName: caddyconfig.JSON(caddyhttp.RawMatcherSets{matcher}, nil),
+	}
+	if pattern != "" {
+		order.add(pattern, wrapped)
+	}
+	return wrapped
+}
+
+// onlyPath returns the pattern of a matcher set whose `path` has exactly one,
+// which is what Caddy sorts routes by, or nothing.
+func onlyPath(set caddy.ModuleMap) string {
+	var patterns caddyhttp.MatchPath
+	if err := json.Unmarshal(set["path"], &patterns); err != nil || len(patterns) != 1 {
+		return ""
+	}
+	return patterns[0]
+}
+
+// pathOrder keeps the directives of one name in a block in the order in which
+// Caddy would sort them. Caddy looks for a `path` with one pattern in each
+// route's matcher set and runs longer ones first. It does not find one that is
+// inside an AnyReading, so these routes would run as they are written. Where
+// that makes a difference, each gets a sort key.
+type pathOrder struct {
+	block  uintptr // tells the blocks of a Caddyfile apart
+	routes []pathRoute
+	keyed  bool
+}
+
+// pathRoute is a route with one path, as it was written.
+type pathRoute struct {
+	pattern string
+	set     caddy.ModuleMap // shared with the route, so that it can still be changed
+}
+
+// orderOf returns the order of the directive's name in the block that h is in.
+func orderOf(h httpcaddyfile.Helper, directive string) *pathOrder {
+	key := directive + " " + anyReadingName
+	// Nested blocks get a copy of the state around them. All sites of a
+	// Caddyfile share one: at worst a route gets a key that it does not need.
+	block := reflect.ValueOf(h.BlockState).Pointer()
+	if order, ok := h.BlockState[key].(*pathOrder); ok && order.block == block {
+		return order
+	}
+	order := &pathOrder{block: block}
+	if h.BlockState != nil {
+		h.BlockState[key] = order
+	}
+	return order
+}
+
+// add notes a route that was written after those noted before.
+func (o *pathOrder) add(pattern string, set caddy.ModuleMap) {
+	route := pathRoute{pattern: pattern, set: set}
+	o.keyed = o.keyed || slices.ContainsFunc(o.routes, route.belongsBefore)
+	o.routes = append(o.routes, route)
+	if o.keyed {
+		for _, route := range o.routes {
+			route.setSortKey()
+		}
+	}
+}
+
+// belongsBefore reports whether a request could match both routes and Caddy
+// would let this one, which was written later, run first.
+func (p pathRoute) belongsBefore(earlier pathRoute) bool {
+	mine, its := strings.TrimSuffix(p.pattern, "*"), strings.TrimSuffix(earlier.pattern, "*")
+	if strings.ContainsAny(mine+its, `*?[\{%`) {
+		return len(mine) >= len(its) // who knows what they match
+	}
+	return len(p.pattern) != len(earlier.pattern) && len(mine) >= len(its) && strings.HasPrefix(strings.ToLower(mine), strings.ToLower(its))
+}
+
+// sortKeyPrefix begins a sort key. No placeholder has a name that begins with
+// a tilde.
+const sortKeyPrefix = "{~"
+
+// setSortKey gives the route's matcher set a `path` that sorts as the written
+// pattern does and matches every request: Caddy replaces a placeholder that
+// nobody knows by nothing when the path is matched, which leaves `*`, but sorts
+// the pattern as it is written.
+func (p pathRoute) setSortKey() {
+	if p.set["path"] != nil {
+		return // the path itself
+	}
+	// Caddy compares what stands before the `*`, by length and then by letters,
+	// and runs /a before /a*.
+	text, isPrefix := strings.CutSuffix(p.pattern, "*")
+	if isPrefix {
+		text += "~"
+	} else {
+		text += "!"
+	}
+	text = strings.Map(func(r rune) rune {
+		if strings.ContainsRune(`{}\`, r) {
+			return '_'
+		}
+		return r
+	}, text)
+	p.set["path"] = caddyconfig.JSON(caddyhttp.MatchPath{sortKeyPrefix + text + "}*"}, nil)
+}
+
+// isSortKey reports whether a matcher of a set only tells Caddy how to sort.
+func isSortKey(name string, raw json.RawMessage) bool {
+	if name != "path" {
+		return false
+	}
+	return strings.HasPrefix(onlyPath(caddy.ModuleMap{name: raw}), sortKeyPrefix)
+}
