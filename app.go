@@ -26,6 +26,8 @@ type App struct {
 
 	mu   sync.Mutex
 	held map[tenantKey]*KeySet
+
+	surveyed sync.Once
 }
 
 // CaddyModule returns the Caddy module information.

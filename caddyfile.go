@@ -104,7 +104,7 @@ func (q *Require) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 func (q *Require) unmarshal(d *caddyfile.Dispenser, written positions) error {
 	d.Next() // consume directive name
 	q.Scopes = d.RemainingArgs()
-	if err := unmarshalBlock(d, q, requireSettings, "", written); err != nil {
+	if err := unmarshalBlock(d, q, requireBlock, "", written); err != nil {
 		return err
 	}
 	return endOfDirective(d)
@@ -232,7 +232,7 @@ func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
 		return nil, d.Errf("the global option %s takes a block only", authDirective)
 	}
 	global := &globalOption{settings: new(Handler), written: positions{}}
-	if err := unmarshalBlock(d, global.settings, globalSettings, "", global.written); err != nil {
+	if err := unmarshalBlock(d, global.settings, globalBlock, "", global.written); err != nil {
 		return nil, err
 	}
 	if err := endOfDirective(d); err != nil {

@@ -17,14 +17,21 @@ type args struct {
 	written positions
 }
 
+// emptyVariable ends the messages about a value that is not there. A `{$NAME}`
+// of the Caddyfile that is empty is gone before its tokens are made, so it
+// looks as if nothing had been written.
+const emptyVariable = "; if the line has a variable such as {$NAME}, is the variable empty?"
+
 // text takes the only argument.
 func (a args) text(field *string) error {
 	values := a.RemainingArgs()
-	if len(values) != 1 {
+	switch {
+	case len(values) == 0:
+		return a.Errf("%s takes one value and has none%s", a.word, emptyVariable)
+	case len(values) > 1:
 		return a.Errf("%s takes one value, not %d", a.word, len(values))
-	}
-	if values[0] == "" {
-		return a.Errf("%s: the value is empty; leave the line out to get the default", a.word)
+	case values[0] == "":
+		return a.Errf("%s: the value is empty; leave the line out to get the default%s", a.word, emptyVariable)
 	}
 	*field = values[0]
 	return nil
@@ -35,7 +42,7 @@ func (a args) text(field *string) error {
 func (a args) list(field *[]string) error {
 	values := a.RemainingArgs()
 	if len(values) == 0 {
-		return a.Errf("%s takes one or more values", a.word)
+		return a.Errf("%s takes one or more values and has none%s", a.word, emptyVariable)
 	}
 	*field = append(*field, values...)
 	return nil
@@ -131,7 +138,7 @@ func (a args) organization(ids *[]string, mode *string) error {
 func (a args) claim(field *[]ClaimRequirement) error {
 	values := a.RemainingArgs()
 	if len(values) < 2 {
-		return a.Errf("%s takes a path and one or more values", a.word)
+		return a.Errf("%s takes a path and one or more values%s", a.word, emptyVariable)
 	}
 	*field = append(*field, ClaimRequirement{Path: values[0], Values: values[1:]})
 	return nil
@@ -144,11 +151,13 @@ func (a args) tokenSource(field *[]TokenSource) error {
 	switch len(values) {
 	case 2:
 		if values[1] == "" {
-			return a.Errf("%s: the name is empty", a.word)
+			return a.Errf("%s: the name is empty%s", a.word, emptyVariable)
 		}
 		source = TokenSource{From: values[0], Name: values[1]}
 	case 1:
 		source = TokenSource{From: values[0]}
+	case 0:
+		return a.Errf("%s takes header, header <name>, cookie <name> or query <name>%s", a.word, emptyVariable)
 	default:
 		return a.Errf("%s takes header, header <name>, cookie <name> or query <name>", a.word)
 	}
@@ -159,7 +168,10 @@ func (a args) tokenSource(field *[]TokenSource) error {
 // forwardClaim takes a claim's path and a header's name.
 func (a args) forwardClaim(field *[]ForwardClaim) error {
 	values := a.RemainingArgs()
-	if len(values) != 2 {
+	switch {
+	case len(values) < 2:
+		return a.Errf("%s takes a claim's path and a header's name%s", a.word, emptyVariable)
+	case len(values) > 2:
 		return a.Errf("%s takes a claim's path and a header's name", a.word)
 	}
 	*field = append(*field, ForwardClaim{Claim: values[0], Header: values[1]})

@@ -20,6 +20,9 @@ type setting[T any] struct {
 
 	// block tells that parse takes a block too.
 	block bool
+
+	// elsewhere says where the subdirective belongs, if not in this block.
+	elsewhere string
 }
 
 // unmarshalBlock reads a block, which may be left out, line by line into
@@ -31,7 +34,10 @@ func unmarshalBlock[T any](d *caddyfile.Dispenser, target *T, settings map[strin
 		word := d.Val()
 		s, ok := settings[word]
 		if !ok {
-			return d.Errf("unknown subdirective %q%s", prefix+word, suggestion(word, slices.Sorted(maps.Keys(settings))))
+			return d.Errf("unknown subdirective %q%s", prefix+word, suggestion(word, ownWords(settings)))
+		}
+		if s.elsewhere != "" {
+			return d.Errf("%s belongs in %s", word, s.elsewhere)
 		}
 		name := prefix + word
 		if earlier := written[name]; len(earlier) > 0 && !s.repeatable {
@@ -51,6 +57,13 @@ func unmarshalBlock[T any](d *caddyfile.Dispenser, target *T, settings map[strin
 		return d.Err("the block is not closed by a brace on a line of its own")
 	}
 	return nil
+}
+
+// ownWords gives the subdirectives of a block, sorted, without those that
+// belong elsewhere.
+func ownWords[T any](settings map[string]setting[T]) []string {
+	words := slices.Sorted(maps.Keys(settings))
+	return slices.DeleteFunc(words, func(word string) bool { return settings[word].elsewhere != "" })
 }
 
 // opensBlock reports whether a block opens after the current token. NextBlock

@@ -74,6 +74,24 @@ var metadataSettings = map[string]setting[ResourceMetadata]{
 	"documentation": {parse: func(m *ResourceMetadata, a args) error { return a.text(&m.Documentation) }},
 }
 
+// What the blocks of the global option and of logto_require say of the
+// subdirectives that they do not take.
+var (
+	globalBlock  = withRest(globalSettings, "the logto_auth of each site, not in the global option")
+	requireBlock = withRest(requireSettings, "logto_auth, not in logto_require")
+)
+
+// withRest adds the other subdirectives of logto_auth, which belong elsewhere.
+func withRest[T any](settings map[string]setting[T], elsewhere string) map[string]setting[T] {
+	all := maps.Clone(settings)
+	for word := range handlerSettings {
+		if _, ok := all[word]; !ok {
+			all[word] = setting[T]{elsewhere: elsewhere}
+		}
+	}
+	return all
+}
+
 // only gives the settings of the given names.
 func only[T any](settings map[string]setting[T], names ...string) map[string]setting[T] {
 	chosen := maps.Clone(settings)

@@ -138,12 +138,12 @@ func (h *Handler) checkTenant(f *findings) {
 	}
 
 	// Plain http may be allowed by the site that takes the default.
-	tenantURL := func(raw string) error { return checkTenantURL(raw, h.InsecureHTTP || f.stage == sharing) }
+	insecureHTTP := h.InsecureHTTP || f.stage == sharing
 	if h.Endpoint != "" {
-		f.checkExpanded("endpoint", h.Endpoint, tenantURL)
+		f.checkExpanded("endpoint", h.Endpoint, func(raw string) error { return checkEndpoint(raw, insecureHTTP) })
 	}
 	if h.JWKSURI != "" {
-		f.checkExpanded("jwks_uri", h.JWKSURI, tenantURL)
+		f.checkExpanded("jwks_uri", h.JWKSURI, func(raw string) error { return checkTenantURL(raw, insecureHTTP) })
 	}
 	for _, issuer := range h.Issuers {
 		f.checkExpanded("issuer", issuer, checkIssuer)

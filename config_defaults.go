@@ -37,6 +37,9 @@ const (
 	errorsHandleErrors = "handle_errors"
 )
 
+// sourceKinds are the kinds of places where a token may stand.
+var sourceKinds = []string{sourceHeader, sourceCookie, sourceQuery}
+
 // defaultSourceHeader is the header in which a token stands (RFC 6750 section
 // 2.1).
 const defaultSourceHeader = "Authorization"

@@ -11,7 +11,9 @@ func (h *Handler) checkTokenSources(f *findings) {
 	for i, source := range h.TokenSources {
 		name := source.name()
 		switch {
-		case source.From != sourceHeader && source.From != sourceCookie && source.From != sourceQuery:
+		case !slices.Contains(sourceKinds, source.From) && source.Name == "":
+			f.addAt(setting, i, "%q is not one of header, cookie, query; write cookie %[1]s, header %[1]s or query %[1]s", source.From)
+		case !slices.Contains(sourceKinds, source.From):
 			f.addAt(setting, i, "%q is not one of header, cookie, query", source.From)
 		case name == "":
 			f.addAt(setting, i, "%s needs a name", source.From)
@@ -45,6 +47,8 @@ func (h *Handler) checkForwardClaims(f *findings) {
 		f.check(setting, i, checkClaimPath(forward.Claim))
 		folded := foldHeader(forward.Header)
 		switch {
+		case forward.turnedRound():
+			f.addAt(setting, i, "the claim comes first, then the header; write forward_claim %s %s", forward.Header, forward.Claim)
 		case !isToken(forward.Header):
 			f.addAt(setting, i, "%q is not the name of a header", forward.Header)
 		case isConnectionHeader(forward.Header):
@@ -62,6 +66,28 @@ func (h *Handler) checkForwardClaims(f *findings) {
 			seen[folded] = forward.Header
 		}
 	}
+}
+
+// tokenClaims are the claims of every Logto access token that are worth a
+// header.
+var tokenClaims = []string{"sub", "client_id", "organization_id", "scope", "iss", "aud", "jti", "iat", "exp", "act.sub"}
+
+// turnedRound reports whether claim and header stand in each other's place, as
+// in `forward_claim X-User sub`: Caddy's own directives have the header first.
+// Such a line would delete the header `sub` and leave X-User as the client
+// sent it.
+func (f ForwardClaim) turnedRound() bool {
+	lower := strings.ToLower(f.Header) == f.Header && !strings.Contains(f.Header, "-")
+	switch {
+	case !lower || !isToken(f.Claim):
+		return false
+	case strings.EqualFold(f.Claim[:1], "x") && len(f.Claim) > 1 && strings.ContainsAny(f.Claim[1:2], "-_"):
+		return true
+	case f.Claim[0] < 'A' || f.Claim[0] > 'Z':
+		return false
+	}
+	// A claim may begin with a capital, too, and its header may not.
+	return strings.Contains(f.Claim, "-") || slices.Contains(tokenClaims, f.Header)
 }
 
 // readsHeader reports whether a text has a placeholder for the header.

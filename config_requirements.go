@@ -3,23 +3,61 @@ package logtoauth
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/caddyserver/caddy/v2"
 )
 
 // checkAudience demands that the site binds tokens to itself: by an audience,
 // or by an organization, whose tokens have one of their own.
 func (h *Handler) checkAudience(f *findings) {
 	for _, audience := range h.Audiences {
-		f.checkExpanded("audience", audience, checkText)
+		f.checkExpanded("audience", audience, checkIndicator)
 	}
 	bound := len(h.Audiences) > 0 || len(h.Organizations) > 0 || h.OrganizationMode == organizationAny
 	if !bound && f.stage != sharing {
 		f.add("audience", "without one, tokens for any API of the tenant would be let in; "+
 			"add audience <indicator...>, or organization <id...>|any for organization permissions")
 	}
+}
+
+// checkIndicator accepts what can stand in `aud`. A comma may be part of a URI,
+// so only several indicators in one word are a mistake.
+func checkIndicator(audience string) error {
+	if err := checkText(audience); err != nil {
+		return err
+	}
+	parts := strings.Split(audience, ",")
+	for _, part := range parts[1:] {
+		if part == "" || isAbsoluteURI(part) {
+			return fmt.Errorf("%q holds a comma; separate audiences by spaces: %s", audience, withoutCommas(audience))
+		}
+	}
+	return nil
+}
+
+// isAbsoluteURI reports whether s is a resource indicator by RFC 8707 section
+// 2, which Logto demands of API resources: a URI with a scheme and without a
+// fragment. To RFC 3986 `localhost:3000` and `api.example.com:443` are URIs,
+// too; here they are hosts that lack their scheme.
+func isAbsoluteURI(s string) bool {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme == "" || strings.Contains(s, "#") || strings.Contains(u.Scheme, ".") {
+		return false
+	}
+	if u.Opaque != "" {
+		return u.Opaque[0] < '0' || u.Opaque[0] > '9'
+	}
+	return u.Host != "" || u.Path != ""
+}
+
+// withoutCommas gives the words that were meant by a list with commas.
+func withoutCommas(values ...string) string {
+	return strings.Join(strings.FieldsFunc(strings.Join(values, " "), func(r rune) bool { return r == ',' || r == ' ' }), " ")
 }
 
 // checkOrganization judges the organizations, of which the IDs may hold
@@ -37,7 +75,29 @@ func checkOrganization(f *findings, ids []string, mode string, modes []string) {
 		if strings.Count(id, "{") != strings.Count(id, "}") {
 			f.add(setting, "%q holds half a placeholder", id)
 		}
+		f.check(setting, 0, checkOrganizationID(id))
 	}
+}
+
+// checkOrganizationID judges the text of one ID around its placeholders, and
+// their names.
+func checkOrganizationID(id string) error {
+	var unknown error
+	text, err := caddy.NewEmptyReplacer().ReplaceFunc(id, func(key string, _ any) (any, error) {
+		if unknown == nil && strings.HasPrefix(key, requestPrefix) && !knownToCaddy(key) {
+			unknown = fmt.Errorf("Caddy knows no placeholder {%s}%s", key, similarPlaceholder(key))
+		}
+		return "", nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case unknown != nil:
+		return unknown
+	case strings.Contains(text, ","):
+		return fmt.Errorf("%q holds a comma, which no ID of Logto does; separate organizations by spaces: %s", id, withoutCommas(id))
+	}
+	return nil
 }
 
 // checkScopes judges each scope by RFC 6749 section 3.3, for a list that holds
@@ -85,6 +145,10 @@ func checkClaimPath(path string) error {
 	}
 	if _, err := parseClaimPath(path); err != nil {
 		return fmt.Errorf("the path %q: %w", path, err)
+	}
+	if rest, ok := strings.CutPrefix(path, "$."); ok {
+		// A claim of that name can still be asked for, as `\$`.
+		return fmt.Errorf("the path %q: claims have no $ in front, as JSONPath has; write %s", path, rest)
 	}
 	return checkLiteral(path)
 }

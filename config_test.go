@@ -205,6 +205,9 @@ func TestCheckTenantURL(t *testing.T) {
 		{url: "HTTPS://tenant.logto.app:8443", secure: true, anyhow: true},
 		{url: "http://localhost:3001", secure: true, anyhow: true},
 		{url: "http://LOCALHOST:3001", secure: true, anyhow: true},
+		{url: "http://logto.localhost:3001", secure: true, anyhow: true, comment: "RFC 6761"},
+		{url: "http://a.b.LocalHost", secure: true, anyhow: true, comment: "RFC 6761"},
+		{url: "http://notlocalhost", anyhow: true, comment: "only looks like loopback"},
 		{url: "http://127.5.0.1", secure: true, anyhow: true},
 		{url: "http://[::1]:3001", secure: true, anyhow: true},
 		{url: "http://logto:3001", anyhow: true},
@@ -269,6 +272,80 @@ func TestScopeCharacters(t *testing.T) {
 		r := &Require{Scopes: []string{scope}}
 		if got := r.problems(loading); (len(got) == 0) != valid {
 			t.Errorf("%q: %v", scope, got)
+		}
+	}
+}
+
+func TestAddressBelowTheEndpoint(t *testing.T) {
+	for endpoint, cut := range map[string]string{
+		"https://tenant.logto.app":           "",
+		"https://tenant.logto.app/oidc/":     "",
+		"https://auth.example.com/api":       "", // its proxy may have moved the tenant there
+		"https://auth.example.com/jwksolver": "",
+		"https://tenant.logto.app/api/":      "https://tenant.logto.app",
+		"https://TENANT.logto.app/api":       "https://tenant.logto.app",
+		"https://tenant.logto.app/oidc/jwks": "https://tenant.logto.app",
+		"https://auth.example.com/x/jwks/":   "https://auth.example.com/x",
+		"https://auth.example.com/oidc/.well-known/openid-configuration": "https://auth.example.com",
+		"http://localhost:3001/.well-known/openid-configuration/":        "http://localhost:3001",
+	} {
+		err := checkEndpoint(endpoint, false)
+		if (err == nil) != (cut == "") || err != nil && !strings.Contains(err.Error()+" ", " "+cut+" ") && !strings.Contains(err.Error(), " "+cut+",") {
+			t.Errorf("%s: %v", endpoint, err)
+		}
+	}
+}
+
+func TestSchemeIsNamed(t *testing.T) {
+	for raw, want := range map[string]string{
+		"ftp://tenant.logto.app":         "scheme is ftp",
+		"ws://tenant.logto.app":          "scheme is ws",
+		"localhost:3001":                 "not absolute",
+		"secret:hunter2@tenant.logto.app": "not absolute",
+		"//tenant.logto.app":             "not absolute",
+	} {
+		err := checkTenantURL(raw, true)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v", raw, err)
+		}
+	}
+}
+
+// TestIsAbsoluteURI goes by what Logto takes as the indicator of an API
+// resource.
+func TestIsAbsoluteURI(t *testing.T) {
+	for s, want := range map[string]bool{
+		"https://api.example.com": true, "https://api.example.com/a,b": true, "http://localhost:3000": true,
+		"urn:example:api": true, "api://orders": true, "urn:logto:organization:x": true,
+		"": false, "api": false, "api.example.com": false, "/api": false, "//api.example.com": false,
+		"localhost:3000": false, "api.example.com:443": false, "api.example.com:x": false,
+		"https://api.example.com/#a": false, "https:": false, "%zz": false,
+	} {
+		if got := isAbsoluteURI(s); got != want {
+			t.Errorf("%q: %t", s, got)
+		}
+	}
+}
+
+// TestForwardClaimTurnedRound: the header that was meant would stay as the
+// client sent it.
+func TestForwardClaimTurnedRound(t *testing.T) {
+	for line, want := range map[string]bool{
+		"X-User sub": true, "x-user sub": true, "X_User email": true, "Remote-User username": true, "User sub": true,
+		"X-Actor act.sub": true, "X-Org organization_id": true,
+		"sub X-User": false, "sub sub": false, "email x_user.id": false, "Department department": false,
+		"user-id uid": false, "X-Name X-Name": false, "x-hasura-role x-hasura-role": false, "x sub": false,
+		`https://example\.com/x-y sub`: false, "X-User Sub": false,
+	} {
+		claim, header, _ := strings.Cut(line, " ")
+		h := validHandler()
+		h.ForwardClaims = []ForwardClaim{{Claim: claim, Header: header}}
+		var told string
+		for _, problem := range h.problems(loading) {
+			told += problem.Error()
+		}
+		if got := strings.Contains(told, "write forward_claim "+header+" "+claim); got != want {
+			t.Errorf("%s: %s", line, told)
 		}
 	}
 }

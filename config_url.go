@@ -24,6 +24,35 @@ func checkTenantURL(raw string, insecureHTTP bool) error {
 	return nil
 }
 
+// checkEndpoint accepts the tenant's own address. What people copy is often an
+// address below it, where no discovery document is.
+func checkEndpoint(raw string, insecureHTTP bool) error {
+	if err := checkTenantURL(raw, insecureHTTP); err != nil {
+		return err
+	}
+	base := strings.TrimRight(raw, "/")
+	if i := strings.Index(base, "/.well-known/"); i >= 0 {
+		return fmt.Errorf("%s is an address below the tenant's; cut it to %s", raw, normalizeEndpoint(base[:i]))
+	}
+	if cut, ok := strings.CutSuffix(base, "/jwks"); ok {
+		return fmt.Errorf("%s is the address of the tenant's keys; write %s, or jwks_uri and issuer", raw, normalizeEndpoint(cut))
+	}
+	if cut, ok := strings.CutSuffix(base, managementPath); ok && isLogtoCloud(base) {
+		return fmt.Errorf("%s is Logto's Management API; write %s", raw, normalizeEndpoint(cut))
+	}
+	return nil
+}
+
+// managementPath is where a tenant has its Management API. Behind a proxy of
+// one's own a tenant might be there; in Logto Cloud every tenant is at the
+// root of its domain.
+const managementPath = "/api"
+
+func isLogtoCloud(raw string) bool {
+	u, err := url.Parse(raw)
+	return err == nil && strings.HasSuffix(strings.ToLower(u.Hostname()), ".logto.app")
+}
+
 // checkIssuer accepts what OpenID Connect calls an issuer identifier, and
 // http besides https: the value is only compared, and a self-hosted tenant
 // may use http.
@@ -82,6 +111,10 @@ func parseHTTPURL(raw string) (*url.URL, error) {
 		// The error of url.Parse quotes the URL, which may hold a password.
 		return nil, errors.New("this is not a URL")
 	}
+	if u.Scheme != "https" && u.Scheme != "http" && strings.HasPrefix(raw[len(u.Scheme):], "://") {
+		// Without the slashes it is no scheme: localhost:3001, ada:password@host.
+		return nil, fmt.Errorf("the URL's scheme is %s; write https://", u.Scheme)
+	}
 	if u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" {
 		return nil, errors.New("the URL is not absolute; write https:// and a host")
 	}
@@ -95,11 +128,18 @@ func parseHTTPURL(raw string) (*url.URL, error) {
 
 // isLoopbackHost reports whether host stays on this machine.
 func isLoopbackHost(host string) bool {
-	if strings.EqualFold(host, "localhost") {
+	if strings.EqualFold(host, "localhost") || isLocalhostName(host) {
 		return true
 	}
 	ip := net.ParseIP(host)
 	return ip != nil && ip.IsLoopback()
+}
+
+// isLocalhostName reports whether host is below localhost, where every name is
+// this machine (RFC 6761 section 6.3). Go's resolver asks the network all the
+// same, so newTenantClient makes sure of it.
+func isLocalhostName(host string) bool {
+	return strings.HasSuffix(strings.ToLower(host), ".localhost")
 }
 
 // checkTrustedOrigins accepts origins as browsers write them, since they are

@@ -229,8 +229,8 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.provision(ctx); err != nil {
 		return err
 	}
-	h.warn(h.logger)
-	return nil
+	warn(h.logger, h.warnings())
+	return surveySites(ctx)
 }
 
 // provision is Provision without warnings: what is told of a logto_auth need

@@ -78,6 +78,9 @@ func expandAtLoad(repl *caddy.Replacer, text string) (string, error) {
 		if strings.ContainsAny(expanded, "{}") {
 			return nil, fmt.Errorf("the value of placeholder {%s} holds a brace", key)
 		}
+		if strings.Contains(expanded, ",") {
+			return nil, fmt.Errorf("the value of placeholder {%s} holds a comma, which no ID of Logto does; give each organization a placeholder of its own", key)
+		}
 		return expanded, nil
 	})
 }

@@ -107,38 +107,44 @@ func (s *requestState) userPlaceholder(key, name string) (text string, known boo
 		value, _ := s.info.Claim(path)
 		return claimText(value), true
 	}
+	value, known := userValues[name]
+	if !known {
+		return "", false
+	}
 	info := s.info
 	if info == nil {
 		info = new(AuthInfo)
 	}
-	switch name {
-	case "id", "sub":
-		return info.Subject, true
-	case "client_id":
-		return info.ClientID, true
-	case "organization_id":
-		return s.organizationID, true
-	case "issuer":
-		return info.Issuer, true
-	case "token_id":
-		return info.TokenID, true
-	case "scopes":
-		return strings.Join(info.Scopes, " "), true
-	case "audience":
-		return strings.Join(info.Audience, " "), true
-	case "actor":
-		return info.Actor, true
-	case "type":
-		return s.userType(), true
-	case "expires_at":
+	return value(s, info), true
+}
+
+// userValues computes what placeholders of the user show, by their names after
+// userPrefix. Without a user info is empty.
+var userValues = map[string]func(s *requestState, info *AuthInfo) string{
+	"id":              func(_ *requestState, info *AuthInfo) string { return info.Subject },
+	"sub":             func(_ *requestState, info *AuthInfo) string { return info.Subject },
+	"client_id":       func(_ *requestState, info *AuthInfo) string { return info.ClientID },
+	"organization_id": func(s *requestState, _ *AuthInfo) string { return s.organizationID },
+	"issuer":          func(_ *requestState, info *AuthInfo) string { return info.Issuer },
+	"token_id":        func(_ *requestState, info *AuthInfo) string { return info.TokenID },
+	"scopes":          func(_ *requestState, info *AuthInfo) string { return strings.Join(info.Scopes, " ") },
+	"audience":        func(_ *requestState, info *AuthInfo) string { return strings.Join(info.Audience, " ") },
+	"actor":           func(_ *requestState, info *AuthInfo) string { return info.Actor },
+	"type":            func(s *requestState, _ *AuthInfo) string { return s.userType() },
+	"info":            func(s *requestState, _ *AuthInfo) string { return s.infoJSON() },
+	"expires_at": func(s *requestState, info *AuthInfo) string {
 		if s.info == nil {
-			return "", true
+			return ""
 		}
-		return info.ExpiresAt.UTC().Format(time.RFC3339), true
-	case "info":
-		return s.infoJSON(), true
-	}
-	return "", false
+		return info.ExpiresAt.UTC().Format(time.RFC3339)
+	},
+}
+
+// knowsUserPlaceholder reports whether a placeholder of the user, by its name
+// after userPrefix, has a value in some request.
+func knowsUserPlaceholder(name string) bool {
+	_, known := new(requestState).userPlaceholder(userPrefix+name, name)
+	return known
 }
 
 func (s *requestState) userType() string {

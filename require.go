@@ -68,7 +68,8 @@ func (q *Require) Provision(ctx caddy.Context) error {
 		return err
 	}
 	q.requirements.organization = organizationRule{mode: q.OrganizationMode, listed: len(q.Organizations) > 0}
-	return nil
+	warn(q.logger, q.warnings())
+	return surveySites(ctx)
 }
 
 // ServeHTTP passes an admitted request on if its token holds what is asked,

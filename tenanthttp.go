@@ -37,10 +37,10 @@ func newTenantClient(cfg tenantConfig) (*http.Client, error) {
 	return &http.Client{
 		CheckRedirect: checkRedirect,
 		Transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment,
+			Proxy: notForLocalhost(http.ProxyFromEnvironment),
 			// A dial goes on after its request gave up, so it has a bound of
 			// its own.
-			DialContext:            (&net.Dialer{Timeout: cfg.FetchTimeout}).DialContext,
+			DialContext:            dialTenant(cfg.FetchTimeout),
 			TLSClientConfig:        tlsConfig,
 			TLSHandshakeTimeout:    cfg.FetchTimeout,
 			ResponseHeaderTimeout:  cfg.FetchTimeout,
@@ -50,6 +50,30 @@ func newTenantClient(cfg tenantConfig) (*http.Client, error) {
 			IdleConnTimeout:        idleConnTimeout,
 		},
 	}, nil
+}
+
+// notForLocalhost keeps requests for names below localhost away from a proxy,
+// as net/http does for localhost itself.
+func notForLocalhost(proxy func(*http.Request) (*url.URL, error)) func(*http.Request) (*url.URL, error) {
+	return func(req *http.Request) (*url.URL, error) {
+		if isLocalhostName(req.URL.Hostname()) {
+			return nil, nil //nolint:nilnil // net/http's way to say: no proxy
+		}
+		return proxy(req)
+	}
+}
+
+// dialTenant returns what connects to a tenant. Names below localhost count as
+// loopback, also where plain http is allowed for that only. But Go asks DNS for
+// them, whose answer may name any machine, so they are not looked up.
+func dialTenant(timeout time.Duration) func(ctx context.Context, network, address string) (net.Conn, error) {
+	dialer := &net.Dialer{Timeout: timeout}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		if host, port, err := net.SplitHostPort(address); err == nil && isLocalhostName(host) {
+			address = net.JoinHostPort("localhost", port)
+		}
+		return dialer.DialContext(ctx, network, address)
+	}
 }
 
 // checkRedirect lets a tenant move an address on its own origin only: a

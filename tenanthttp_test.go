@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"strings"
@@ -259,5 +260,30 @@ func TestProxyFromTheEnvironment(t *testing.T) {
 	}
 	if got := tenant.Counts(); got.JWKS != 1 {
 		t.Errorf("requests through the proxy: %+v", got)
+	}
+}
+
+// TestNamesBelowLocalhostStayHere: plain http is allowed for them, so neither
+// DNS nor a proxy may decide where they are.
+func TestNamesBelowLocalhostStayHere(t *testing.T) {
+	server := devtenanttest.NewServer(t, devtenant.Options{Algorithm: "ES256"})
+	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A label of more than 63 octets is in nobody's DNS.
+	host := strings.Repeat("a", 70) + ".localhost:" + port
+	connection, err := dialTenant(time.Second)(t.Context(), "tcp", host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	connection.Close()
+
+	proxy := notForLocalhost(func(*http.Request) (*url.URL, error) { return url.Parse("http://proxy.example.com") })
+	for address, proxied := range map[string]bool{"http://" + host: false, "http://notlocalhost": true} {
+		used, err := proxy(httptest.NewRequest(http.MethodGet, address, nil))
+		if err != nil || (used != nil) != proxied {
+			t.Errorf("%s: %v, %v", address, used, err)
+		}
 	}
 }

@@ -15,8 +15,8 @@ type warning struct {
 
 // warn tells the operator of such settings whenever the config is loaded or
 // validated.
-func (h *Handler) warn(logger *zap.Logger) {
-	for _, w := range h.warnings() {
+func warn(logger *zap.Logger, found []warning) {
+	for _, w := range found {
 		logger.Warn(w.text, zap.String("setting", w.setting))
 	}
 }
@@ -24,7 +24,7 @@ func (h *Handler) warn(logger *zap.Logger) {
 // warnings lists what can be seen in the settings of one handler. Defaults are
 // applied and placeholders expanded.
 func (h *Handler) warnings() []warning {
-	var found []warning
+	found := h.tenantWarnings()
 	if slices.Contains(h.TokenTypes, anyTokenType) {
 		found = append(found, warning{"token_type", "any type of token is let in, such as the tenant's ID tokens, which every client of a user holds"})
 	}
@@ -35,6 +35,13 @@ func (h *Handler) warnings() []warning {
 		found = append(found, warning{"report_only", "nothing is protected: every request passes, and refusals are only logged and counted"})
 	}
 	for i, audience := range h.Audiences {
+		switch {
+		case !isAbsoluteURI(audience) && !slices.Contains(h.TokenTypes, anyTokenType):
+			// With any type, an ID token's audience is meant: a client's ID.
+			found = append(found, warning{"audience", audience + " is no absolute URI, and Logto takes only such as the indicator of an API resource: no token will have it; write the indicator as it is in Logto, such as https://api.example.com"})
+		case strings.Contains(audience, ","):
+			found = append(found, warning{"audience", audience + " is one audience with a comma in it; if several are meant, separate them by spaces: audience " + withoutCommas(audience)})
+		}
 		if slices.ContainsFunc(h.Audiences[:i], func(earlier string) bool {
 			return earlier != audience && strings.TrimSuffix(earlier, "/") == strings.TrimSuffix(audience, "/")
 		}) {
@@ -46,5 +53,36 @@ func (h *Handler) warnings() []warning {
 			found = append(found, warning{"token_from", "tokens in the query end up in access logs, in histories and in Referer headers; filter the parameter " + source.Name + " out of the log"})
 		}
 	}
+	found = append(found, scopeWarnings("scopes", h.Scopes)...)
+	return append(found, scopeWarnings("any_scope", h.AnyScopes)...)
+}
+
+// tenantWarnings lists addresses of the tenant that Logto does not have.
+func (h *Handler) tenantWarnings() []warning {
+	var found []warning
+	if base := strings.TrimRight(h.Endpoint, "/"); strings.HasSuffix(base, managementPath) {
+		found = append(found, warning{"endpoint", h.Endpoint + " looks like Logto's Management API; the tenant is " + normalizeEndpoint(strings.TrimSuffix(base, managementPath))})
+	}
+	for _, issuer := range h.Issuers {
+		if !strings.HasSuffix(issuer, issuerPath) {
+			found = append(found, warning{"issuer", "the issuer of a Logto tenant ends in /oidc, and " + issuer + " does not: tokens with another iss are refused; write " + normalizeEndpoint(issuer) + issuerPath})
+		}
+	}
 	return found
+}
+
+// warnings lists what can be seen in the settings of one handler.
+func (q *Require) warnings() []warning {
+	return append(scopeWarnings("scopes", q.Scopes), scopeWarnings("any_scope", q.AnyScopes)...)
+}
+
+// scopeWarnings tells of scopes with a comma. RFC 6749 section 3.3 allows it,
+// so a permission in Logto may have that name.
+func scopeWarnings(setting string, scopes []string) []warning {
+	for _, scope := range scopes {
+		if strings.Contains(scope, ",") {
+			return []warning{{setting, scope + " is one scope with a comma in it; if several are meant, separate them by spaces: " + setting + " " + withoutCommas(scopes...)}}
+		}
+	}
+	return nil
 }

@@ -1,0 +1,240 @@
+package logtoauth
+
+import (
+	"encoding/json"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// A survey looks at whole sites, for mistakes that no directive can see alone.
+// It only warns: what a handler of another module does inside is not known.
+
+// surveyedServer is what a survey looks at of one server.
+type surveyedServer struct {
+	Listen      []string             `json:"listen"`
+	Routes      []siteRoute          `json:"routes"`
+	NamedRoutes map[string]siteRoute `json:"named_routes"`
+	Errors      struct {
+		Routes []siteRoute `json:"routes"`
+	} `json:"errors"`
+}
+
+// siteWarning is a warning about a site.
+type siteWarning struct {
+	site string
+	warning
+}
+
+// surveyedSite is one site of a server: its routes on one level, and all that
+// is somewhere below them.
+type surveyedSite struct {
+	name   string
+	hosts  []string // none: all
+	routes []siteRoute
+	below  contents
+}
+
+// warnings lists the mistakes in all sites of a server.
+func (s *surveyedServer) warnings() []siteWarning {
+	var found []siteWarning
+	sites := s.sites()
+	shared := sites[len(sites)-1].below
+	for _, site := range sites {
+		add := func(setting, text string) {
+			found = append(found, siteWarning{site.name, warning{setting, text}})
+		}
+		if site.below.uses(requireDirective) && !site.below.uses(authDirective) && !shared.uses(authDirective) {
+			add(requireDirective, "logto_require refuses every request, because the site has no logto_auth that could admit one; add logto_auth to the site")
+		}
+		if site.below.leavesErrors && !site.below.answersErrors && !s.answersErrors(site.hosts) {
+			add("errors", "errors handle_errors leaves refusals to handle_errors, which the site does not have: clients get an answer without a body; add handle_errors, or remove the line")
+		}
+		for _, text := range ruleWarnings(site.routes) {
+			add("matcher", text)
+		}
+		if !site.below.uses(authDirective) && !shared.uses(authDirective) || site.below.uses("authentication") || shared.uses("authentication") {
+			continue // its placeholders are another module's, too
+		}
+		texts := append(site.below.texts, s.errorContents(site.hosts).texts...)
+		for _, name := range unknownUserPlaceholders(texts) {
+			add("placeholder", "logto_auth knows no placeholder {"+userPrefix+name+"}"+similarUserPlaceholder(name))
+		}
+	}
+	return found
+}
+
+// sites takes the routes of a server apart as the Caddyfile adapter has put
+// them together: a terminal route with one subroute for each site, or, for the
+// only site of a server, all its routes. The last one holds what is no site's
+// own and runs for the requests of each.
+func (s *surveyedServer) sites() []surveyedSite {
+	var sites []surveyedSite
+	shared := surveyedSite{name: strings.Join(s.Listen, " ")}
+	for _, route := range s.Routes {
+		hosts := route.hosts()
+		var kind struct {
+			Handler string      `json:"handler"`
+			Routes  []siteRoute `json:"routes"`
+		}
+		whole := len(route.Handle) == 1 && json.Unmarshal(route.Handle[0], &kind) == nil && kind.Handler == "subroute"
+		switch {
+		case whole && (len(hosts) > 0 || route.Terminal):
+			site := surveyedSite{name: strings.Join(hosts, " "), hosts: hosts, routes: kind.Routes}
+			if site.name == "" {
+				site.name = shared.name
+			}
+			site.below = s.contentsOf(route)
+			sites = append(sites, site)
+		case len(hosts) > 0:
+			sites = append(sites, surveyedSite{strings.Join(hosts, " "), hosts, []siteRoute{route}, s.contentsOf(route)})
+		default:
+			shared.routes = append(shared.routes, route)
+		}
+	}
+	shared.below = s.contentsOf(shared.routes...)
+	return append(sites, shared)
+}
+
+// answersErrors reports whether the server has error routes that answer
+// requests for one of the hosts.
+func (s *surveyedServer) answersErrors(hosts []string) bool {
+	return slices.ContainsFunc(s.errorContents(hosts).handlers, func(name string) bool {
+		// Ours only tidy up, a subroute alone does nothing.
+		return !strings.HasPrefix(name, "logto_") && name != "subroute"
+	})
+}
+
+// errorContents gives what is below the error routes for one of the hosts.
+func (s *surveyedServer) errorContents(hosts []string) contents {
+	var routes []siteRoute
+	for _, route := range s.Errors.Routes {
+		own := route.hosts()
+		if len(own) == 0 || len(hosts) == 0 || slices.ContainsFunc(own, func(host string) bool { return slices.Contains(hosts, host) }) {
+			routes = append(routes, route)
+		}
+	}
+	return s.contentsOf(routes...)
+}
+
+// hosts gives the hosts to which a route is limited, or none.
+func (r siteRoute) hosts() []string {
+	var all []string
+	for _, set := range r.Match {
+		var hosts []string
+		if json.Unmarshal(set["host"], &hosts) != nil || len(hosts) == 0 {
+			return nil
+		}
+		all = append(all, hosts...)
+	}
+	return all
+}
+
+// contents is all that is below some routes, however deep and inside whatever
+// handlers.
+type contents struct {
+	handlers      []string // their names
+	texts         []string // all strings
+	leavesErrors  bool     // a logto_auth has `errors handle_errors`
+	answersErrors bool     // a subroute has error routes of its own
+}
+
+func (c *contents) uses(handler string) bool { return slices.Contains(c.handlers, handler) }
+
+// contentsOf gives what is below routes, the named routes they invoke
+// included.
+func (s *surveyedServer) contentsOf(routes ...siteRoute) contents {
+	var c contents
+	invoked := make(map[string]bool)
+	for _, route := range routes {
+		c.addRoute(s, route, invoked)
+	}
+	return c
+}
+
+func (c *contents) addRoute(s *surveyedServer, route siteRoute, invoked map[string]bool) {
+	for _, set := range route.Match {
+		for _, raw := range set {
+			c.addJSON(s, raw, invoked)
+		}
+	}
+	for _, raw := range route.Handle {
+		c.addJSON(s, raw, invoked)
+	}
+}
+
+func (c *contents) addJSON(s *surveyedServer, raw json.RawMessage, invoked map[string]bool) {
+	var value any
+	if json.Unmarshal(raw, &value) == nil {
+		c.add(s, value, invoked)
+	}
+}
+
+// add notes one JSON value, which may be a handler or hold some.
+func (c *contents) add(s *surveyedServer, value any, invoked map[string]bool) {
+	switch v := value.(type) {
+	case string:
+		c.texts = append(c.texts, v)
+	case []any:
+		for _, element := range v {
+			c.add(s, element, invoked)
+		}
+	case map[string]any:
+		if name, ok := v["handler"].(string); ok {
+			c.addHandler(s, name, v, invoked)
+		}
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			c.texts = append(c.texts, name)
+			c.add(s, v[name], invoked)
+		}
+	}
+}
+
+func (c *contents) addHandler(s *surveyedServer, name string, settings map[string]any, invoked map[string]bool) {
+	c.handlers = append(c.handlers, name)
+	switch name {
+	case authDirective:
+		c.leavesErrors = c.leavesErrors || settings["errors"] == errorsHandleErrors
+	case "subroute":
+		c.answersErrors = c.answersErrors || settings["errors"] != nil
+	case "invoke":
+		// Named routes can invoke each other in a circle.
+		if route, ok := settings["name"].(string); ok && !invoked[route] {
+			invoked[route] = true
+			c.addRoute(s, s.NamedRoutes[route], invoked)
+		}
+	}
+}
+
+// userPlaceholderText finds placeholders of users also where braces around
+// them mean something else, as in JSON or in an expression.
+var userPlaceholderText = regexp.MustCompile(`\{` + regexp.QuoteMeta(userPrefix) + `([^{}\s]*)\}`)
+
+// unknownUserPlaceholders gives the names of the placeholders in texts that
+// logto_auth does not answer, each once.
+func unknownUserPlaceholders(texts []string) []string {
+	unknown := make(map[string]bool)
+	for _, text := range texts {
+		for _, match := range userPlaceholderText.FindAllStringSubmatch(text, -1) {
+			if !knowsUserPlaceholder(match[1]) {
+				unknown[match[1]] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(unknown))
+}
+
+// similarUserPlaceholder says what may be meant by an unknown one.
+func similarUserPlaceholder(name string) string {
+	nearest := slices.MinFunc(slices.Sorted(maps.Keys(userValues)), func(a, b string) int {
+		return editDistance(name, a) - editDistance(name, b)
+	})
+	if name != "" && editDistance(name, nearest) <= 2 {
+		return "; did you mean {" + userPrefix + nearest + "}?"
+	}
+	if name == "" || strings.HasPrefix(name+".", "claims.") {
+		return "; a claim is {" + claimsPrefix + "<path>}"
+	}
+	return "; if this is a claim, write {" + claimsPrefix + name + "}"
+}
