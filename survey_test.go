@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -287,24 +288,70 @@ var surveyCases = []struct {
 func TestSurveyOfAdaptedSites(t *testing.T) {
 	for _, test := range surveyCases {
 		t.Run(test.name, func(t *testing.T) {
-			var config struct {
-				Apps struct {
-					HTTP struct {
-						Servers map[string]surveyedServer `json:"servers"`
-					} `json:"http"`
-				} `json:"apps"`
-			}
 			adapted := caddytest.Adapt(t, strings.ReplaceAll(test.caddyfile, "AUTH", surveyAuth))
-			if err := json.Unmarshal(adapted, &config); err != nil {
+			compareSiteWarnings(t, surveyJSON(t, adapted), test.want)
+		})
+	}
+}
+
+func surveyJSON(t *testing.T, adapted []byte) []siteWarning {
+	t.Helper()
+	var config struct {
+		Apps struct {
+			HTTP struct {
+				Servers map[string]surveyedServer `json:"servers"`
+			} `json:"http"`
+		} `json:"apps"`
+	}
+	if err := json.Unmarshal(adapted, &config); err != nil {
+		t.Fatal(err)
+	}
+	var found []siteWarning
+	for _, name := range slices.Sorted(maps.Keys(config.Apps.HTTP.Servers)) {
+		server := config.Apps.HTTP.Servers[name]
+		found = append(found, server.warnings()...)
+	}
+	return found
+}
+
+// TestSurveyOfWhatWeRecommend shows that no Caddyfile of the documentation and
+// the examples is warned of.
+func TestSurveyOfWhatWeRecommend(t *testing.T) {
+	texts := make(map[string][]string) // by file
+	for _, pattern := range []string{"Caddyfile.example", "examples/*/Caddyfile", "*.md", "docs/*.md"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %v", pattern, err)
+		}
+		for _, file := range files {
+			content, err := os.ReadFile(file)
+			if err != nil {
 				t.Fatal(err)
 			}
-			var got []siteWarning
-			for _, name := range slices.Sorted(maps.Keys(config.Apps.HTTP.Servers)) {
-				server := config.Apps.HTTP.Servers[name]
-				got = append(got, server.warnings()...)
+			text := strings.ReplaceAll(string(content), "\r\n", "\n")
+			if filepath.Ext(file) != ".md" {
+				texts[file] = []string{text}
 			}
-			compareSiteWarnings(t, got, test.want)
-		})
+			for _, block := range regexp.MustCompile("(?ms)^```caddyfile\n(.*?)^```$").FindAllStringSubmatch(text, -1) {
+				texts[file] = append(texts[file], block[1])
+			}
+		}
+	}
+	surveyed := 0
+	for file, blocks := range texts {
+		for _, block := range blocks {
+			adapted, _, err := adaptCaddyfile(block)
+			if err != nil || !strings.Contains(block, authDirective) {
+				continue // a part of a Caddyfile, or none of ours
+			}
+			surveyed++
+			for _, w := range surveyJSON(t, adapted) {
+				t.Errorf("%s: %s: %s\n%s", file, w.site, w.text, block)
+			}
+		}
+	}
+	if surveyed < 20 {
+		t.Errorf("only %d Caddyfiles were found", surveyed)
 	}
 }
 
