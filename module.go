@@ -48,8 +48,9 @@ type Handler struct {
 	// issuer and the JWKS address come from its discovery document. If empty,
 	// `issuers` must be set together with `jwks_uri` or `jwks_file`.
 	// Placeholders (`{env.*}`, `{file.*}`) are expanded when the config is
-	// loaded. It must be https unless it is loopback or `insecure_http` is on,
-	// without userinfo, query or fragment.
+	// loaded. It must be https unless it is loopback (`localhost`, a name below
+	// it, 127.0.0.0/8 or `::1`) or `insecure_http` is on, without userinfo,
+	// query or fragment.
 	Endpoint string `json:"endpoint,omitempty"`
 
 	// The accepted values of `iss`, compared exactly (RFC 7519 section
@@ -90,8 +91,9 @@ type Handler struct {
 	// The IDs of the organizations of which one must be the token's. An ID
 	// may hold placeholders: those of load time (`{env.*}`, `{file.*}`) are
 	// expanded when the config is loaded, all others in each request, once,
-	// and a value that is empty or unresolved refuses the request. Excludes
-	// `organization_mode`.
+	// and a value that is empty or unresolved refuses the request. A
+	// placeholder that begins with `http.request.` must be one of Caddy's.
+	// Excludes `organization_mode`.
 	Organizations []string `json:"organizations,omitempty"`
 
 	// What to ask of the token's organization where no IDs are listed: `any`

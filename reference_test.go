@@ -313,7 +313,7 @@ func (s source) writePlaceholders(b *strings.Builder) {
 		}
 	}
 	answered := []string{claimsPrefix + "<path>"}
-	for _, name := range s.cases("requestState", "userPlaceholder") {
+	for name := range userValues {
 		answered = append(answered, userPrefix+name)
 	}
 	for _, name := range s.cases("requestState", "placeholder") {
