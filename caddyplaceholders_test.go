@@ -33,7 +33,7 @@ func TestOrganizationIDsThatCannotBe(t *testing.T) {
 	for id, want := range map[string]string{
 		"{http.request.host.label.2}":           "did you mean {http.request.host.labels.2}?",
 		"{http.request.headers.X-Org}":          "did you mean {http.request.header.X-Org}?",
-		"a-{http.request.host.labels.x}":        "no placeholder {http.request.host.labels.x}",
+		"a-{http.request.host.labels.x}":        "{http.request.host.labels.x} is unknown",
 		"{http.request.uri.querry.org}":         "did you mean {http.request.uri.query.org}?",
 		"{http.request.hosts}":                  "did you mean {http.request.host}?",
 		"org1,org2":                             "org1 org2",

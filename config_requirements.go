@@ -85,7 +85,7 @@ func checkOrganizationID(id string) error {
 	var unknown error
 	text, err := caddy.NewEmptyReplacer().ReplaceFunc(id, func(key string, _ any) (any, error) {
 		if unknown == nil && strings.HasPrefix(key, requestPrefix) && !knownToCaddy(key) {
-			unknown = fmt.Errorf("Caddy knows no placeholder {%s}%s", key, similarPlaceholder(key))
+			unknown = fmt.Errorf("the placeholder {%s} is unknown to Caddy%s", key, similarPlaceholder(key))
 		}
 		return "", nil
 	})

@@ -278,14 +278,14 @@ func TestScopeCharacters(t *testing.T) {
 
 func TestAddressBelowTheEndpoint(t *testing.T) {
 	for endpoint, cut := range map[string]string{
-		"https://tenant.logto.app":           "",
-		"https://tenant.logto.app/oidc/":     "",
-		"https://auth.example.com/api":       "", // its proxy may have moved the tenant there
-		"https://auth.example.com/jwksolver": "",
-		"https://tenant.logto.app/api/":      "https://tenant.logto.app",
-		"https://TENANT.logto.app/api":       "https://tenant.logto.app",
-		"https://tenant.logto.app/oidc/jwks": "https://tenant.logto.app",
-		"https://auth.example.com/x/jwks/":   "https://auth.example.com/x",
+		"https://tenant.logto.app":                                       "",
+		"https://tenant.logto.app/oidc/":                                 "",
+		"https://auth.example.com/api":                                   "", // its proxy may have moved the tenant there
+		"https://auth.example.com/jwksolver":                             "",
+		"https://tenant.logto.app/api/":                                  "https://tenant.logto.app",
+		"https://TENANT.logto.app/api":                                   "https://tenant.logto.app",
+		"https://tenant.logto.app/oidc/jwks":                             "https://tenant.logto.app",
+		"https://auth.example.com/x/jwks/":                               "https://auth.example.com/x",
 		"https://auth.example.com/oidc/.well-known/openid-configuration": "https://auth.example.com",
 		"http://localhost:3001/.well-known/openid-configuration/":        "http://localhost:3001",
 	} {
@@ -298,11 +298,11 @@ func TestAddressBelowTheEndpoint(t *testing.T) {
 
 func TestSchemeIsNamed(t *testing.T) {
 	for raw, want := range map[string]string{
-		"ftp://tenant.logto.app":         "scheme is ftp",
-		"ws://tenant.logto.app":          "scheme is ws",
-		"localhost:3001":                 "not absolute",
+		"ftp://tenant.logto.app":          "scheme is ftp",
+		"ws://tenant.logto.app":           "scheme is ws",
+		"localhost:3001":                  "not absolute",
 		"secret:hunter2@tenant.logto.app": "not absolute",
-		"//tenant.logto.app":             "not absolute",
+		"//tenant.logto.app":              "not absolute",
 	} {
 		err := checkTenantURL(raw, true)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {

@@ -31,8 +31,8 @@ func checkEndpoint(raw string, insecureHTTP bool) error {
 		return err
 	}
 	base := strings.TrimRight(raw, "/")
-	if i := strings.Index(base, "/.well-known/"); i >= 0 {
-		return fmt.Errorf("%s is an address below the tenant's; cut it to %s", raw, normalizeEndpoint(base[:i]))
+	if cut, _, ok := strings.Cut(base, "/.well-known/"); ok {
+		return fmt.Errorf("%s is an address below the tenant's; cut it to %s", raw, normalizeEndpoint(cut))
 	}
 	if cut, ok := strings.CutSuffix(base, "/jwks"); ok {
 		return fmt.Errorf("%s is the address of the tenant's keys; write %s, or jwks_uri and issuer", raw, normalizeEndpoint(cut))

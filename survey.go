@@ -57,7 +57,7 @@ func (s *surveyedServer) warnings() []siteWarning {
 		if !site.below.uses(authDirective) && !shared.uses(authDirective) || site.below.uses("authentication") || shared.uses("authentication") {
 			continue // its placeholders are another module's, too
 		}
-		texts := append(site.below.texts, s.errorContents(site.hosts).texts...)
+		texts := slices.Concat(site.below.texts, s.errorContents(site.hosts).texts)
 		for _, name := range unknownUserPlaceholders(texts) {
 			add("placeholder", "logto_auth knows no placeholder {"+userPrefix+name+"}"+similarUserPlaceholder(name))
 		}

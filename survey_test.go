@@ -332,7 +332,7 @@ func TestSurveyOfWhatWeRecommend(t *testing.T) {
 			if filepath.Ext(file) != ".md" {
 				texts[file] = []string{text}
 			}
-			for _, block := range regexp.MustCompile("(?ms)^```caddyfile\n(.*?)^```$").FindAllStringSubmatch(text, -1) {
+			for _, block := range regexp.MustCompile("(?ms)^```caddyfile\n(.*?)\n```$").FindAllStringSubmatch(text, -1) {
 				texts[file] = append(texts[file], block[1])
 			}
 		}
