@@ -27,22 +27,24 @@ func explainCommand() *cobra.Command {
 		Long: `
 Reads an access token from standard input and lets each logto_auth and each
 logto_require of a config judge it, as they would in a request. Every check is
-shown, those behind a failed one too, with a hint how to mend it.
+shown, those behind a failed one too, with a hint how to fix it.
 
 With --url, and --method where it is not GET, only those handlers are shown that
-such a request meets. Matchers are evaluated as they are written; where one asks
-for something that URL and method do not tell (a header, an address, a path
-after a rewrite), this is said.
+such a request meets. Host and port are those that Caddy gets; if no site of the
+config serves them, this is said. Matchers are evaluated as they are written;
+where one asks for something that URL and method do not tell (a header, an
+address, a path after a rewrite), this is said.
 
-The tenant's keys are fetched as the site would fetch them. With --jwks-file
-they come from a file, and no network is used. With --at the token is judged at
+The tenant's keys are fetched as the site would fetch them. A running Caddy may
+have stored keys, and use them while the tenant is down; this command does not.
+With --jwks-file the keys come from a file, and no network is used. With --at the token is judged at
 another time, in RFC 3339 or in seconds since 1970.
 
 The token is never taken from an argument, where other users of the machine
 could see it, and its signature is never printed.
 
-Exits with 0 if the token is admitted, 1 if it is not or if that depends on more
-than is known, and 2 if a flag, the config or the input is unusable.
+Exits with 0 if the token is admitted, 1 if it is not, if that depends on more
+than is known or if no site serves the URL, and 2 if a flag, the config or the input is unusable.
 `,
 		Example: `  $ caddy logto-auth explain --config Caddyfile < token.txt
   $ pbpaste | caddy logto-auth explain --config Caddyfile --url https://api.example.com/products --method POST`,
@@ -79,12 +81,11 @@ func runExplain(cmd *cobra.Command, options *explainOptions) (bool, error) {
 	if err != nil {
 		return false, usage{err}
 	}
-	told, err := explainConfig(config, token, original, options.jwksFile, now)
+	result, err := explainConfig(config, token, original, options.jwksFile, now)
 	if err != nil {
 		return false, usage{err}
 	}
-	result := &report{At: now().UTC().Truncate(time.Second), Notes: notes, Token: showToken(token), Handlers: told}
-	result.conclude(original)
+	result.Notes = notes
 	if options.asJSON {
 		return result.Outcome == verdictAdmitted, writeJSON(cmd.OutOrStdout(), result)
 	}
@@ -95,7 +96,7 @@ func runExplain(cmd *cobra.Command, options *explainOptions) (bool, error) {
 // explainConfig lets the handlers of a config judge a token. They are loaded
 // as Caddy loads them, in a context of their own: nothing else of the config
 // is, so that no log is opened and no port or certificate is needed.
-func explainConfig(config []byte, token string, original *http.Request, jwksFile string, now clock) ([]*explanation, error) {
+func explainConfig(config []byte, token string, original *http.Request, jwksFile string, now clock) (*report, error) {
 	var site siteConfig
 	if err := json.Unmarshal(config, &site); err != nil {
 		return nil, fmt.Errorf("reading the config: %w", err)
@@ -125,11 +126,14 @@ func explainConfig(config []byte, token string, original *http.Request, jwksFile
 	if jwksFile != "" {
 		e.adjust = func(settings map[string]json.RawMessage) error { return keysFromFile(settings, jwksFile) }
 	}
-	if err := e.servers(&site); err != nil {
+	unserved, err := e.servers(&site)
+	if err != nil {
 		return nil, err
 	}
 	if original == nil && len(e.told) == 0 {
 		return nil, errors.New("the config has no logto_auth and no logto_require")
 	}
-	return e.told, nil
+	result := &report{At: now().UTC().Truncate(time.Second), Token: showToken(token), Handlers: e.told, unserved: unserved}
+	result.conclude(original)
+	return result, nil
 }

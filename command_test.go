@@ -259,7 +259,7 @@ func TestExplainJSON(t *testing.T) {
 		t.Fatalf("exit code %d, %s", code, stdout)
 	}
 	handler := report.Handlers[0]
-	if handler.Directive != "logto_auth" || handler.Where != "api.example.com" || handler.Status != 403 || handler.Reason != "wrong_audience" ||
+	if handler.Directive != "logto_auth" || handler.Where != "api.example.com:443" || handler.Status != 403 || handler.Reason != "wrong_audience" ||
 		handler.Error != "Invalid audience" || !strings.Contains(handler.Hint, "trailing slash") || len(handler.Checks) < 8 {
 		t.Errorf("%+v", handler)
 	}

@@ -27,19 +27,29 @@ func (c certainty) not() certainty { return yes - c }
 // match, of a set every matcher.
 type matcherSets []map[string]json.RawMessage
 
-// urlMatchers are the matchers that a URL and a method decide, and whether a
-// rewrite changes what they see.
-var urlMatchers = map[string]bool{
-	"host": false, "protocol": false,
-	"path": true, "path_regexp": true, "query": true, "method": true,
+// urlMatchers are the matchers that a URL and a method decide, each with the
+// part of the request that it sees.
+var urlMatchers = map[string]requestPart{
+	"host": fixedPart, "protocol": fixedPart,
+	"path": urlPart, "path_regexp": urlPart, "query": urlPart,
+	"method": methodPart,
 }
 
 // urlPlaceholders begin the names of the placeholders that a URL and a method
-// decide, and tell whether a rewrite changes them.
-var urlPlaceholders = map[string]bool{
-	"http.request.host": false, "http.request.port": false, "http.request.scheme": false,
-	"http.request.uri": true, "http.request.method": true,
+// decide.
+var urlPlaceholders = map[string]requestPart{
+	"http.request.host": fixedPart, "http.request.port": fixedPart, "http.request.scheme": fixedPart,
+	"http.request.uri": urlPart, "http.request.method": methodPart,
 }
+
+// requestPart is a part of a request, as far as directives change it.
+type requestPart int
+
+const (
+	fixedPart  requestPart = iota // host and scheme
+	urlPart                       // path and query
+	methodPart                    // the method
+)
 
 // question is the request that a config is asked about.
 type question struct {
@@ -59,22 +69,54 @@ func (q question) request() *http.Request {
 	return caddyhttp.PrepareRequest(original.Clone(q.ctx), caddy.NewReplacer(), nil, nil)
 }
 
-// decides tells whether the request decides the value of a placeholder.
-func (q question) decides(placeholder string, rewritten bool) bool {
-	if strings.HasPrefix(placeholder, "env.") {
-		return true
-	}
-	for prefix, rewritable := range urlPlaceholders {
-		if strings.HasPrefix(placeholder, prefix) {
-			return q.original != nil && (!rewritten || !rewritable)
+// rewriters are the directives that may have changed the request so far, by
+// the part of it that they change.
+type rewriters map[requestPart][]string
+
+// with adds those of another position.
+func (w rewriters) with(others rewriters) rewriters {
+	all := rewriters{}
+	for _, some := range []rewriters{w, others} {
+		for part, directives := range some {
+			for _, directive := range directives {
+				if !slices.Contains(all[part], directive) {
+					all[part] = append(slices.Clone(all[part]), directive)
+				}
+			}
 		}
 	}
-	return false
+	return all
+}
+
+// doubt tells why a text that depends on a part of the request cannot be
+// judged.
+func (w rewriters) doubt(text string, part requestPart) string {
+	return text + " (" + strings.Join(w[part], " or ") + " may change the request first)"
+}
+
+// decides tells whether the request decides the value of a placeholder, and if
+// it does not, which part of it may have been changed.
+func (q question) decides(placeholder string, rewritten rewriters) (decided bool, changed requestPart) {
+	if strings.HasPrefix(placeholder, "env.") {
+		return true, fixedPart
+	}
+	for prefix, part := range urlPlaceholders {
+		switch {
+		case !strings.HasPrefix(placeholder, prefix):
+		case q.original == nil:
+			return false, fixedPart
+		case len(rewritten[part]) > 0:
+			return false, part
+		default:
+			return true, fixedPart
+		}
+	}
+	return false, fixedPart
 }
 
 // match tells whether the request matches, and on what it depends if that is
 // not known.
-func (q question) match(sets matcherSets, rewritten bool) (matched certainty, depends []string, err error) {
+func (q question) match(sets matcherSets, rewritten rewriters) (matched certainty, depends []string, err error) {
 	if len(sets) == 0 {
 		return yes, nil, nil
 	}
@@ -96,7 +138,7 @@ func (q question) match(sets matcherSets, rewritten bool) (matched certainty, de
 	return matched, depends, nil
 }
 
-func (q question) matchOne(name string, raw json.RawMessage, rewritten bool) (certainty, []string, error) {
+func (q question) matchOne(name string, raw json.RawMessage, rewritten rewriters) (certainty, []string, error) {
 	if name == "not" {
 		var sets matcherSets
 		if err := json.Unmarshal(raw, &sets); err != nil {
@@ -114,9 +156,20 @@ func (q question) matchOne(name string, raw json.RawMessage, rewritten bool) (ce
 	if isSortKey(name, raw) {
 		return yes, nil, nil
 	}
-	rewritable, known := urlMatchers[name]
-	if q.original == nil || !known || rewritten && rewritable || !q.decidesAll(raw, rewritten) {
-		return maybe, []string{matcherText(name, raw)}, nil
+	part, known := urlMatchers[name]
+	text := matcherText(name, raw)
+	if q.original == nil || !known {
+		return maybe, []string{text}, nil
+	}
+	decided, changed := q.decidesAll(raw, rewritten)
+	if len(rewritten[part]) > 0 {
+		decided, changed = false, part
+	}
+	switch {
+	case !decided && changed != fixedPart:
+		return maybe, []string{rewritten.doubt(text, changed)}, nil
+	case !decided:
+		return maybe, []string{text}, nil
 	}
 	module, err := q.ctx.LoadModuleByID("http.matchers."+name, raw)
 	if err != nil {
@@ -130,7 +183,7 @@ func (q question) matchOne(name string, raw json.RawMessage, rewritten bool) (ce
 }
 
 // matchAnyReading answers for an AnyReading: some reading must match.
-func (q question) matchAnyReading(raw json.RawMessage, rewritten bool) (certainty, []string, error) {
+func (q question) matchAnyReading(raw json.RawMessage, rewritten rewriters) (certainty, []string, error) {
 	var sets matcherSets
 	if err := json.Unmarshal(raw, &sets); err != nil {
 		return no, nil, fmt.Errorf("matcher %s: %w", anyReadingName, err)
@@ -147,27 +200,32 @@ func (q question) matchAnyReading(raw json.RawMessage, rewritten bool) (certaint
 			return one, nil, err
 		}
 		matched = max(matched, one)
-		depends = append(depends, on...)
+		for _, text := range on {
+			if !slices.Contains(depends, text) {
+				depends = append(depends, text)
+			}
+		}
 	}
 	return matched, depends, nil
 }
 
-// decidesAll tells whether the request decides every placeholder in a
-// matcher's settings.
-func (q question) decidesAll(raw json.RawMessage, rewritten bool) bool {
+// decidesAll is the same for every placeholder in a matcher's settings.
+func (q question) decidesAll(raw json.RawMessage, rewritten rewriters) (decided bool, changed requestPart) {
 	var value any
 	if err := json.Unmarshal(raw, &value); err != nil {
-		return false
+		return false, fixedPart
 	}
-	decided := true
+	decided = true
 	for _, text := range textsIn(value) {
 		_, err := caddy.NewEmptyReplacer().ReplaceFunc(text, func(placeholder string, _ any) (any, error) {
-			decided = decided && q.decides(placeholder, rewritten)
+			if one, part := q.decides(placeholder, rewritten); !one {
+				decided, changed = false, max(changed, part)
+			}
 			return nil, nil
 		})
 		decided = decided && err == nil
 	}
-	return decided
+	return decided, changed
 }
 
 // textsIn returns all strings in a JSON value, names of members included.
@@ -186,47 +244,4 @@ func textsIn(value any) []string {
 		}
 	}
 	return texts
-}
-
-// String describes the requests that match, for people.
-func (sets matcherSets) String() string {
-	texts := make([]string, 0, len(sets))
-	for _, set := range sets {
-		var all []string
-		for _, name := range slices.Sorted(maps.Keys(set)) {
-			if !isSortKey(name, set[name]) {
-				all = append(all, matcherText(name, set[name]))
-			}
-		}
-		texts = append(texts, strings.Join(all, ", "))
-	}
-	return strings.Join(texts, "; or ")
-}
-
-// matcherText describes one matcher: lists of texts as in a Caddyfile, all
-// else as JSON.
-func matcherText(name string, raw json.RawMessage) string {
-	const most = 200
-	var list []string
-	text := string(raw)
-	if name == anyReadingName {
-		var sets matcherSets
-		if json.Unmarshal(raw, &sets) == nil {
-			return sets.String()
-		}
-	}
-	if json.Unmarshal(raw, &list) == nil {
-		text = strings.Join(list, " ")
-	}
-	if name == "host" {
-		return cutText(text, most)
-	}
-	return name + " " + cutText(text, most)
-}
-
-func cutText(text string, most int) string {
-	if len(text) <= most {
-		return text
-	}
-	return strings.ToValidUTF8(text[:most], "") + "…"
 }

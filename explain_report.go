@@ -17,6 +17,9 @@ type report struct {
 	Notes    []string       `json:"notes,omitempty"`
 	Token    shownToken     `json:"token"`
 	Handlers []*explanation `json:"handlers"`
+
+	// unserved says that no site is for the request; empty if one is.
+	unserved string
 }
 
 // conclude makes one verdict of those of all handlers. original is nil if the
@@ -37,6 +40,8 @@ func (r *report) conclude(original *http.Request) {
 	}
 	admitted, refused := outcomes[verdictAdmitted], outcomes[verdictRefused]
 	switch {
+	case r.unserved != "":
+		r.Outcome, r.Summary = verdictNotReached, r.unserved
 	case len(r.Handlers) == 0:
 		r.Outcome, r.Summary = verdictNotReached, "No logto_auth and no logto_require is for this request: it passes without a token."
 	case refused > 0:

@@ -1,14 +1,13 @@
 package logtoauth
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"net/url"
 	"slices"
 	"strings"
-
-	"github.com/caddyserver/caddy/v2"
 )
 
 // someURL stands for the URL in a question about all requests.
@@ -24,12 +23,6 @@ type siteConfig struct {
 	} `json:"apps"`
 }
 
-type siteServer struct {
-	Listen      []string             `json:"listen"`
-	Routes      []siteRoute          `json:"routes"`
-	NamedRoutes map[string]siteRoute `json:"named_routes"`
-}
-
 type siteRoute struct {
 	Group    string            `json:"group"`
 	Match    matcherSets       `json:"match"`
@@ -43,8 +36,8 @@ type position struct {
 	depends []string // on what it depends that a request gets here
 	where   []string // the matchers on the way here
 
-	// rewritten says that a handler may have changed path, query or method.
-	rewritten bool
+	// rewritten are the directives that may have changed the request.
+	rewritten rewriters
 
 	// auth is the logto_auth that ran last.
 	auth *examination
@@ -66,42 +59,35 @@ type examiner struct {
 	told    []*explanation
 }
 
-// servers follows the request through the servers that listen on its port, or
-// through all if none does: what clients see may be another port.
-func (e *examiner) servers(config *siteConfig) error {
+// servers follows the request through the servers that listen on its port. If
+// none of them has a site for it, unserved says so.
+func (e *examiner) servers(config *siteConfig) (unserved string, err error) {
 	all := config.Apps.HTTP.Servers
-	asked := make(map[string]siteServer)
-	if e.original != nil {
-		port := e.original.URL.Port()
-		if port == "" {
-			port = defaultPort(e.original.URL.Scheme)
-		}
-		for name, server := range all {
-			if server.listensOn(port) {
-				asked[name] = server
+	served := e.original == nil
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		e.server = all[name]
+		if e.original != nil {
+			port := cmp.Or(e.original.URL.Port(), defaultPort(e.original.URL.Scheme))
+			serves, err := e.serves(e.server)
+			if err != nil {
+				return "", err
 			}
+			if !serves || !e.server.listensOn(port) {
+				continue
+			}
+			served = true
 		}
-	}
-	if len(asked) == 0 {
-		asked = all
-	}
-	for _, name := range slices.Sorted(maps.Keys(asked)) {
-		e.server = asked[name]
 		if _, err := e.routes(e.server.Routes, position{}); err != nil {
-			return err
+			return "", err
 		}
 	}
-	return nil
-}
-
-func (s siteServer) listensOn(port string) bool {
-	for _, address := range s.Listen {
-		parsed, err := caddy.ParseNetworkAddress(address)
-		if err == nil && parsed.StartPort != 0 && port == fmt.Sprint(parsed.StartPort) {
-			return true
-		}
+	for _, told := range e.told {
+		told.addHints()
 	}
-	return false
+	if !served {
+		return e.unserved(all)
+	}
+	return "", nil
 }
 
 // routes follows the request through a list of routes.
@@ -133,7 +119,7 @@ func (e *examiner) routes(routes []siteRoute, at position) (position, error) {
 			continue
 		}
 		taken[route.Group] = max(taken[route.Group], matched)
-		inside, err := e.handlers(route.Handle, entry.into(depends, route.Match))
+		inside, err := e.handlers(route.Handle, entry.into(depends, e.whereabouts(route)))
 		if err != nil {
 			return at, err
 		}
@@ -143,12 +129,21 @@ func (e *examiner) routes(routes []siteRoute, at position) (position, error) {
 }
 
 // into is the position inside a route that matches.
-func (p position) into(depends []string, sets matcherSets) position {
+func (p position) into(depends []string, where string) position {
 	p.depends = slices.Concat(p.depends, depends)
-	if text := sets.String(); text != "" {
-		p.where = append(slices.Clone(p.where), text)
+	if where != "" {
+		p.where = append(slices.Clone(p.where), where)
 	}
 	return p
+}
+
+// whereabouts tells which requests a route is for; the outermost routes are
+// those of the sites.
+func (e *examiner) whereabouts(route siteRoute) string {
+	if e.nesting == 1 {
+		return e.server.name(route.Match)
+	}
+	return route.Match.String()
 }
 
 // after is the position behind a route, given the one at its end.
@@ -162,7 +157,7 @@ func (p position) after(inside position, matched certainty, depends []string, te
 		return p
 	}
 	if !terminal {
-		p.rewritten = p.rewritten || inside.rewritten
+		p.rewritten = p.rewritten.with(inside.rewritten)
 		if inside.auth != nil {
 			p.auth = inside.auth
 		}
@@ -206,7 +201,7 @@ func (e *examiner) handlers(handlers []json.RawMessage, at position) (position, 
 				at, err = e.within([]siteRoute{e.server.NamedRoutes[kind.Name]}, at)
 			}
 		case "rewrite":
-			at.rewritten = true
+			at.rewritten = at.rewritten.with(rewritersOf(settings))
 		case "file_server":
 			if err = json.Unmarshal(raw, &kind); err == nil && !kind.PassThru {
 				at.ended = true
@@ -219,6 +214,28 @@ func (e *examiner) handlers(handlers []json.RawMessage, at position) (position, 
 		}
 	}
 	return at, nil
+}
+
+// rewritersOf tells which directives may stand in a Caddyfile for the settings
+// of a rewrite.
+func rewritersOf(settings map[string]json.RawMessage) rewriters {
+	found := rewriters{}
+	for name, value := range settings {
+		switch {
+		case name == "handler":
+		case name == "method":
+			found[methodPart] = append(found[methodPart], "method")
+		case name == "uri" && strings.Contains(string(value), "{http.matchers.file."):
+			found[urlPart] = append(found[urlPart], "try_files")
+		case name == "uri":
+			found[urlPart] = append(found[urlPart], "rewrite")
+		case name == "strip_path_prefix":
+			found[urlPart] = append(found[urlPart], "handle_path", "uri")
+		default:
+			found[urlPart] = append(found[urlPart], "uri")
+		}
+	}
+	return found
 }
 
 // within follows the request through nested routes.
@@ -248,9 +265,11 @@ func (e *examiner) examine(directive string, settings map[string]json.RawMessage
 	switch handler := module.(type) {
 	case *Handler:
 		handler.now = e.clock
-		at.auth, told = handler.examine(e.request(), e.token, e.undecided(handler.organizations, at))
+		r := e.request()
+		at.auth, told = handler.examine(r, e.token, handler.organizations.asked(r, e.unknownAt(at)))
 	case *Require:
-		told = handler.examine(e.request(), at.auth, e.undecided(handler.organizations, at))
+		r := e.request()
+		told = handler.examine(r, at.auth, handler.organizations.asked(r, e.unknownAt(at)), e.original != nil && len(at.depends) == 0)
 	}
 	told.Where = strings.Join(at.where, ", ")
 	if e.original != nil {
@@ -262,6 +281,18 @@ func (e *examiner) examine(directive string, settings map[string]json.RawMessage
 	return at, nil
 }
 
-func (e *examiner) undecided(ids organizationIDs, at position) []string {
-	return ids.undecided(func(placeholder string) bool { return e.decides(placeholder, at.rewritten) })
+// unknownAt names placeholders that the request does not decide at a position;
+// those that it decides have no name.
+func (e *examiner) unknownAt(at position) func(placeholder string) string {
+	return func(placeholder string) string {
+		decided, changed := e.decides(placeholder, at.rewritten)
+		text := "{" + placeholder + "}"
+		switch {
+		case decided:
+			return ""
+		case changed != fixedPart:
+			return at.rewritten.doubt(text, changed)
+		}
+		return text
+	}
 }

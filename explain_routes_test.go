@@ -45,18 +45,18 @@ func TestExplainShowsWhatARequestMeets(t *testing.T) {
 		{
 			"all of a config", "a.test {\n" + auth("", "") + "logto_require /x* read\n}\nb.test {\n" + refusing + "}\n",
 			"", "", verdictRefused,
-			[]string{"logto_auth [a.test] admitted", "logto_require [a.test, path /x*] admitted", "logto_auth [b.test] refused"},
+			[]string{"logto_auth [a.test:443] admitted", "logto_require [a.test:443, path /x*] admitted", "logto_auth [b.test:443] refused"},
 		},
 		{
 			"a site's logto_require is not judged by another site's logto_auth",
 			"aa.test {\n" + auth("", "") + "}\nb.test {\nlogto_require\n}\n",
 			"", "", verdictRefused,
-			[]string{"logto_auth [aa.test] admitted", "logto_require [b.test] refused"},
+			[]string{"logto_auth [aa.test:443] admitted", "logto_require [b.test:443] refused"},
 		},
 		{
 			"host", "a.test {\n" + auth("", "") + "}\nb.test {\n" + refusing + "}\n",
 			"https://a.test/", "", verdictAdmitted,
-			[]string{"logto_auth [a.test] admitted"},
+			[]string{"logto_auth [a.test:443] admitted"},
 		},
 		{
 			"no host of the config", "a.test {\n" + auth("", "") + "}\n",
@@ -65,12 +65,12 @@ func TestExplainShowsWhatARequestMeets(t *testing.T) {
 		{
 			"path", "a.test {\n" + auth("", "") + "logto_require /x* read\nlogto_require /y* write\n}\n",
 			"https://a.test/x/1", "", verdictAdmitted,
-			[]string{"logto_auth [a.test] admitted", "logto_require [a.test, path /x*] admitted"},
+			[]string{"logto_auth [a.test:443] admitted", "logto_require [a.test:443, path /x*] admitted"},
 		},
 		{
 			"method", "a.test {\n@writes method POST PUT\n" + auth("", "") + "logto_require @writes write\n}\n",
 			"https://a.test/", "POST", verdictRefused,
-			[]string{"logto_auth [a.test] admitted", "logto_require [a.test, method POST PUT] refused"},
+			[]string{"logto_auth [a.test:443] admitted", "logto_require [a.test:443, method POST PUT] refused"},
 		},
 		{
 			"not", "a.test {\n@guarded not path /public*\n" + auth("@guarded", "") + "}\n",
@@ -80,34 +80,34 @@ func TestExplainShowsWhatARequestMeets(t *testing.T) {
 			"a header that the URL does not tell", "a.test {\n@tagged header X-Tag on\n" + auth("", "") + "logto_require @tagged write\n}\n",
 			"https://a.test/", "", verdictDepends,
 			[]string{
-				"logto_auth [a.test] admitted",
-				`logto_require [a.test, header {"X-Tag":["on"]}] refused if whether the request matches header {"X-Tag":["on"]}`,
+				"logto_auth [a.test:443] admitted",
+				`logto_require [a.test:443, header X-Tag on] refused if whether the request matches header X-Tag on`,
 			},
 		},
 		{
 			"a header that may leave the site open", "a.test {\n@tagged header X-Tag on\n" + auth("@tagged", "") + "}\n",
 			"https://a.test/", "", verdictDepends,
-			[]string{`logto_auth [a.test, header {"X-Tag":["on"]}] admitted if whether the request matches header {"X-Tag":["on"]}`},
+			[]string{`logto_auth [a.test:443, header X-Tag on] admitted if whether the request matches header X-Tag on`},
 		},
 		{
 			"a path after a rewrite", "a.test {\nrewrite * /x\n" + auth("", "") + "logto_require /x read\n}\n",
 			"https://a.test/", "", verdictAdmitted,
-			[]string{"logto_auth [a.test] admitted", "logto_require [a.test, path /x] admitted if whether the request matches path /x"},
+			[]string{"logto_auth [a.test:443] admitted", "logto_require [a.test:443, path /x] admitted if whether the request matches path /x (rewrite may change the request first)"},
 		},
 		{
 			"a placeholder in a matcher", "a.test {\n@own path /{http.vars.tenant}/*\n" + auth("@own", "") + "}\n",
 			"https://a.test/org-1/", "", verdictDepends,
-			[]string{"logto_auth [a.test, path /{http.vars.tenant}/*] admitted if whether the request matches path /{http.vars.tenant}/*"},
+			[]string{"logto_auth [a.test:443, path /{http.vars.tenant}/*] admitted if whether the request matches path /{http.vars.tenant}/*"},
 		},
 		{
 			"blocks that exclude each other", "a.test {\nhandle /x* {\n" + refusing + "}\nhandle {\n" + auth("", "") + "}\n}\n",
 			"https://a.test/x", "", verdictRefused,
-			[]string{"logto_auth [a.test, path /x*] refused"},
+			[]string{"logto_auth [a.test:443, path /x*] refused"},
 		},
 		{
 			"the other one of them", "a.test {\nhandle /x* {\n" + refusing + "}\nhandle {\n" + auth("", "") + "}\n}\n",
 			"https://a.test/y", "", verdictAdmitted,
-			[]string{"logto_auth [a.test] admitted"},
+			[]string{"logto_auth [a.test:443] admitted"},
 		},
 		{
 			"an answer before the check", "a.test {\nroute {\nrespond /health ok\n" + auth("", "") + "}\n}\n",
@@ -116,42 +116,42 @@ func TestExplainShowsWhatARequestMeets(t *testing.T) {
 		{
 			"a named route", "&(guard) {\n" + auth("", "") + "}\na.test {\ninvoke guard\n}\n",
 			"https://a.test/", "", verdictAdmitted,
-			[]string{"logto_auth [a.test, path *] admitted"},
+			[]string{"logto_auth [a.test:443, path *] admitted"},
 		},
 		{
 			"two logto_auth: the last one counts for logto_require", "a.test {\n" + auth("/x/*", "organization any") + auth("", "") + "logto_require\n}\n",
 			"https://a.test/x/1", "", verdictRefused,
-			[]string{"logto_auth [a.test, path /x/*] refused", "logto_auth [a.test] admitted", "logto_require [a.test] admitted"},
+			[]string{"logto_auth [a.test:443, path /x/*] refused", "logto_auth [a.test:443] admitted", "logto_require [a.test:443] admitted"},
 		},
 		{
 			"logto_require behind a refusal", "a.test {\n" + refusing + "logto_require\n}\n",
 			"https://a.test/", "", verdictRefused,
-			[]string{"logto_auth [a.test] refused", "logto_require [a.test] not_reached"},
+			[]string{"logto_auth [a.test:443] refused", "logto_require [a.test:443] not_reached"},
 		},
 		{
 			"an organization that only the request tells", "a.test {\n" + auth("", "organization {http.request.header.X-Org}") + "}\n",
 			"https://a.test/", "", verdictRefused,
-			[]string{"logto_auth [a.test] refused"},
+			[]string{"logto_auth [a.test:443] refused"},
 		},
 		{
 			"a site before one for all hosts", "http://a.test {\n" + auth("", "") + "}\nhttp:// {\n" + refusing + "}\n",
 			"http://a.test/", "", verdictAdmitted,
-			[]string{"logto_auth [a.test] admitted"},
+			[]string{"logto_auth [a.test:80] admitted"},
 		},
 		{
 			"all of a config: blocks that exclude each other", "a.test {\nhandle /x* {\n" + auth("", "") + "}\nhandle {\nlogto_require\n}\n}\n",
 			"", "", verdictRefused,
-			[]string{"logto_auth [a.test, path /x*] admitted", "logto_require [a.test] refused"},
+			[]string{"logto_auth [a.test:443, path /x*] admitted", "logto_require [a.test:443] refused"},
 		},
 		{
 			"an answer that a header decides", "a.test {\nroute {\n@tagged header X-Tag on\nrespond @tagged ok\n" + auth("", "") + "}\n}\n",
 			"https://a.test/", "", verdictDepends,
-			[]string{`logto_auth [a.test] admitted if whether the request matches header {"X-Tag":["on"]}`},
+			[]string{`logto_auth [a.test:443] admitted if whether the request matches header X-Tag on`},
 		},
 		{
 			"ports", "http://a.test:8080 {\n" + auth("", "") + "}\nhttp://a.test:9090 {\n" + refusing + "}\n",
 			"http://a.test:8080/", "", verdictAdmitted,
-			[]string{"logto_auth [a.test] admitted"},
+			[]string{"logto_auth [a.test:8080] admitted"},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -175,15 +175,15 @@ func TestExplainLeavesOrganizationsOpenThatOnlyARequestTells(t *testing.T) {
 		name, organization, rest, url string
 		want                          []string
 	}{
-		{"a header", "{http.request.header.X-Org}", "", "https://a.test/", []string{"logto_auth [a.test] depends if {http.request.header.X-Org}"}},
-		{"the host, of all requests", "{http.request.host.labels.1}", "", "", []string{"logto_auth [a.test] depends if {http.request.host.labels.1}"}},
-		{"the host, of one request", "{http.request.host.labels.1}", "", "https://a.test/", []string{"logto_auth [a.test] refused"}},
-		{"a path segment after a rewrite", "org-{http.request.uri.path.0}", "rewrite * /1", "https://a.test/x", []string{"logto_auth [a.test] depends if {http.request.uri.path.0}"}},
+		{"a header", "{http.request.header.X-Org}", "", "https://a.test/", []string{"logto_auth [a.test:443] depends if {http.request.header.X-Org}"}},
+		{"the host, of all requests", "{http.request.host.labels.1}", "", "", []string{"logto_auth [a.test:443] depends if {http.request.host.labels.1}"}},
+		{"the host, of one request", "{http.request.host.labels.1}", "", "https://a.test/", []string{"logto_auth [a.test:443] refused"}},
+		{"a path segment after a rewrite", "org-{http.request.uri.path.0}", "rewrite * /1", "https://a.test/x", []string{"logto_auth [a.test:443] depends if {http.request.uri.path.0} (rewrite may change the request first)"}},
 		{"a header, and a scope is missing", "{http.request.header.X-Org}", "logto_require write", "https://a.test/", []string{
-			"logto_auth [a.test] depends if {http.request.header.X-Org}", "logto_require [a.test] refused",
+			"logto_auth [a.test:443] depends if {http.request.header.X-Org}", "logto_require [a.test:443] refused",
 		}},
 		{"a header that logto_require reads", "any", "logto_require {\norganization {http.request.header.X-Org}\n}", "https://a.test/", []string{
-			"logto_auth [a.test] admitted", "logto_require [a.test] depends if {http.request.header.X-Org}",
+			"logto_auth [a.test:443] admitted", "logto_require [a.test:443] depends if {http.request.header.X-Org}",
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -216,11 +216,11 @@ func TestExplainTellsWhyKeysAreMissing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	handlers, err := explainConfig(config, token, nil, "", time.Now)
+	result, err := explainConfig(config, token, nil, "", time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := handlers[0]; got.Reason != ReasonKeysUnavailable || !strings.Contains(got.Hint, "login page") {
+	if got := result.Handlers[0]; got.Reason != ReasonKeysUnavailable || !strings.Contains(got.Hint, "login page") {
 		t.Errorf("%s: %s", got.Reason, got.Hint)
 	}
 }

@@ -26,12 +26,10 @@ func explainCaddyfile(t *testing.T, caddyfile, token, address, method string) *r
 	if err != nil {
 		t.Fatal(err)
 	}
-	told, err := explainConfig(config, token, original, "", time.Now)
+	result, err := explainConfig(config, token, original, "", time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	result := &report{Handlers: told}
-	result.conclude(original)
 	return result
 }
 
@@ -119,6 +117,37 @@ func TestExplainSaysWhatTheHandlersDo(t *testing.T) {
 					break
 				}
 			})
+		}
+	}
+}
+
+// A path that servers read in different ways is judged under each reading, by
+// the command as by the handlers.
+func TestExplainReadsPathsAsTheHandlersDo(t *testing.T) {
+	tenant := devtenanttest.NewServer(t, devtenant.Options{})
+	token := tenant.Token(devtenant.TokenRequest{Resource: testAPI})
+	const auth = "logto_auth {\nendpoint ENDPOINT\naudience " + testAPI + "\n}\n"
+	caddyfile := strings.ReplaceAll("http://a.test {\n"+auth+"logto_require /admin* admin\nrespond ok\n}\n"+
+		"http://b.test {\n@guarded not path /assets/*\n"+auth+"logto_require @guarded admin\nrespond ok\n}\n"+
+		// Two lines of which Caddy runs the second first: the first gets a sort key.
+		"http://c.test {\n"+auth+"logto_require /x* admin\nlogto_require /x/y* more\nrespond ok\n}\n", "ENDPOINT", tenant.URL)
+	s := caddytest.Start(t, caddyfile)
+	for _, target := range []string{
+		"a.test/", "a.test/admin", "a.test/admin/..%2fx", "a.test/x%2f..%2fadmin", "a.test/%61dmin", "a.test/ad;x/min", "a.test/admin;x", "a.test/x%5c..%5cadmin",
+		"b.test/", "b.test/assets/x", "b.test/assets/x%2f..%2f..%2fy", "b.test/assets/..%5cy", "b.test/assets/;a/x",
+		"c.test/", "c.test/x/y", "c.test/z%2f..%2fx", "c.test/z",
+	} {
+		host, path, _ := strings.Cut(target, "/")
+		answer := s.Get("/"+path, caddytest.Header("Host", host), caddytest.Bearer(token))
+		said := explainCaddyfile(t, caddyfile, token, "http://"+target, "")
+		if want := answer.StatusCode == http.StatusOK; (said.Outcome == verdictAdmitted) != want {
+			t.Errorf("%s: the site answers %d, explain says %s", target, answer.StatusCode, said.Outcome)
+		}
+		if host == "a.test" && said.Outcome == verdictRefused && said.Handlers[1].Where != "a.test:80, path /admin*" {
+			t.Errorf("%s: where is %q", target, said.Handlers[1].Where)
+		}
+		if lines := strings.Join(told(said), "\n"); strings.Contains(lines, "~") || strings.Contains(lines, anyReadingName) {
+			t.Errorf("%s: it shows what the Caddyfile does not have:\n%s", target, lines)
 		}
 	}
 }

@@ -92,18 +92,19 @@ func addVary(header http.Header, names []string) {
 	}
 }
 
-// logRefusal tells the operator why a request was refused and how to mend it.
+// logRefusal tells the operator why a request was refused and how to fix it.
 func (h *Handler) logRefusal(r *http.Request, refusal *Refusal, info *AuthInfo, token string) {
-	logRefusal(h.logger, r, refusal, info, token, &h.requirements)
+	if entry := h.logger.Check(zapcore.DebugLevel, refusalMessage); entry != nil {
+		logRefusal(entry, r, refusal, info, token, h.demand(h.organizations.resolve(r)))
+	}
 }
+
+// refusalMessage is the message of the line that a refusal logs.
+const refusalMessage = "request refused"
 
 // logRefusal writes one line. What the token says of itself is shown cut and
 // cleaned; the token itself never is.
-func logRefusal(logger *zap.Logger, r *http.Request, refusal *Refusal, info *AuthInfo, token string, q *requirements) {
-	entry := logger.Check(zapcore.DebugLevel, "request refused")
-	if entry == nil {
-		return
-	}
+func logRefusal(entry *zapcore.CheckedEntry, r *http.Request, refusal *Refusal, info *AuthInfo, token string, site demand) {
 	verified := info != nil && info.key != nil
 	if info == nil {
 		info = claimedBy(token)
@@ -117,7 +118,7 @@ func logRefusal(logger *zap.Logger, r *http.Request, refusal *Refusal, info *Aut
 		zap.String("client_id", loggable(info.ClientID)),
 		zap.String("kid", loggable(info.keyID)),
 		zap.Bool("verified", verified),
-		zap.String("hint", hint(refusal, info, token, q)),
+		zap.String("hint", hint(refusal, info, token, site)),
 	)
 }
 

@@ -7,16 +7,13 @@ import (
 	"unicode"
 )
 
-// hint tells the operator how to mend what a refusal shows. It is computed
-// only when somebody reads it, and never goes to the client: it names what
-// the site asks for.
-func hint(refusal *Refusal, info *AuthInfo, token string, q *requirements) string {
+// hint tells the operator how to fix what a refusal shows. It is computed only
+// when somebody reads it, and never goes to the client: it names what the site
+// asks for.
+func hint(refusal *Refusal, info *AuthInfo, token string, site demand) string {
 	switch refusal.Reason {
 	case ReasonMissingToken:
-		if refusal.Detail == detailNoAuth {
-			return "no logto_auth ran before this logto_require: keep both in one block and, in a route, write logto_auth first"
-		}
-		return "the request holds no token where one may stand (token_from)"
+		return missingTokenHint(refusal.Detail, site)
 	case ReasonUnsupportedScheme:
 		return `send the token as "Authorization: Bearer …"`
 	case ReasonMultipleTokens:
@@ -24,7 +21,7 @@ func hint(refusal *Refusal, info *AuthInfo, token string, q *requirements) strin
 	case ReasonTokenTooLarge:
 		return "the token is larger than 16 KiB; take claims out of the tenant's custom-claims script"
 	case ReasonOpaqueToken:
-		return opaqueHint(token, q)
+		return opaqueHint(token, site)
 	case ReasonMalformedToken:
 		return malformedHint(refusal.Detail)
 	case ReasonUnsupportedType:
@@ -54,38 +51,44 @@ func hint(refusal *Refusal, info *AuthInfo, token string, q *requirements) strin
 	case ReasonCrossOrigin:
 		return "a page of another origin used the cookie token: list its origin in trusted_origins if it may"
 	}
-	return requirementHint(refusal, info, q)
+	return requirementHint(refusal, info, site)
 }
 
 // requirementHint explains the refusals that compare the token with the site.
-func requirementHint(refusal *Refusal, info *AuthInfo, q *requirements) string {
+func requirementHint(refusal *Refusal, info *AuthInfo, site demand) string {
 	switch refusal.Reason {
 	case ReasonWrongAudience:
-		return audienceHint(info, q)
-	case ReasonOrganizationForbid:
-		return "this is an organization's token and the site takes global ones: request it without organization_id, or set organization"
-	case ReasonMissingOrganization:
-		return "the token belongs to no organization: request it with resource and organization_id"
-	case ReasonWrongOrganization:
-		if refusal.Detail != "" {
-			return refusal.Detail
-		}
-		return "the token is for another organization: request it with that organization's organization_id"
+		return audienceHint(info, site)
+	case ReasonOrganizationForbid, ReasonMissingOrganization, ReasonWrongOrganization:
+		return organizationHint(refusal, info, site)
 	case ReasonInsufficientScope:
-		return scopeHint(info, q)
+		return scopeHint(info, site)
 	}
 	return ""
 }
 
-func issuerHint(info *AuthInfo) string {
-	const mend = "it is from another tenant, or from a custom domain of this one whose issuer is not listed in issuer"
-	if info == nil || info.Issuer == "" {
-		return "the token names no issuer that the site accepts: " + mend
+// missingTokenHint names the places where a token may stand: a site that reads
+// a cookie has no use for an Authorization header.
+func missingTokenHint(detail string, site demand) string {
+	switch {
+	case detail == detailNoAuth:
+		return "no logto_auth matched this request: its matcher must cover every request that logto_require is for " +
+			"(/x does not match /x/y), and in a route logto_auth must come first"
+	case len(site.sources) == 0:
+		return "the request has no access token"
 	}
-	return "the site does not accept the issuer " + loggable(info.Issuer) + ": " + mend
+	return "the request has no access token; the site expects it in " + site.places() + " (token_from)"
 }
 
-func opaqueHint(token string, q *requirements) string {
+func issuerHint(info *AuthInfo) string {
+	const fix = "it is from another tenant, or from a custom domain of this one whose issuer is not listed in issuer"
+	if info == nil || info.Issuer == "" {
+		return "the token names no issuer that the site accepts: " + fix
+	}
+	return "the site does not accept the issuer " + loggable(info.Issuer) + ": " + fix
+}
+
+func opaqueHint(token string, site demand) string {
 	switch {
 	case strings.HasPrefix(token, "eyJ"): // how the base64url of every JSON object begins
 		return "this is the beginning of a JWT: the rest was cut off on the way"
@@ -93,12 +96,16 @@ func opaqueHint(token string, q *requirements) string {
 		return "this is a personal access token: exchange it for an access token first"
 	case strings.HasPrefix(token, "sub_"):
 		return "this is a subject token: exchange it for an access token first"
-	case q != nil && q.model == modelOrganization:
-		return "opaque token: the client must ask for organization_id=<id>"
-	case q != nil && len(q.audiences) > 0:
-		return "opaque token: the client must ask for resource=" + q.audiences[0]
+	case site.model == modelOrganization:
+		return "opaque token: the client must ask for " + site.organizationParameter(nil) + " in the token request"
 	}
-	return "opaque token: the client must ask for a resource"
+	parameters := site.resourceParameter()
+	if site.organization.asked() {
+		parameters += " and " + site.organizationParameter(nil)
+	}
+	// Logto wants resource in both requests, and clients forget the second.
+	return "opaque token: the client must ask for " + parameters +
+		" in the token request; resource in the authorization request alone is not enough"
 }
 
 // typeHint tells apart what the tenant signs with the same keys.
@@ -142,24 +149,24 @@ func signatureHint(token string) string {
 	return changed
 }
 
-func scopeHint(info *AuthInfo, q *requirements) string {
-	const mend = ": ask for them when requesting it, and grant the role that holds them"
-	if info == nil || q == nil {
-		return "the token lacks scopes" + mend
+func scopeHint(info *AuthInfo, site demand) string {
+	const fix = ": the client must request them, and a role must grant them"
+	if info == nil {
+		return "the token lacks scopes" + fix
 	}
 	if len(info.Scopes) == 0 {
-		return "the token has no scopes at all" + mend
+		return "the token has no scopes at all" + fix
 	}
 	var missing []string
-	for _, scope := range q.scopes {
+	for _, scope := range site.scopes {
 		if !slices.Contains(info.Scopes, scope) {
 			missing = append(missing, scope)
 		}
 	}
 	if len(missing) == 0 {
-		return "the token has none of the scopes " + strings.Join(q.anyScopes, ", ") + mend
+		return "the token has none of the scopes " + strings.Join(site.anyScopes, ", ") + fix
 	}
-	return "the token lacks the scopes " + strings.Join(missing, ", ") + mend
+	return "the token lacks the scopes " + strings.Join(missing, ", ") + fix
 }
 
 func malformedHint(detail string) string {
@@ -167,7 +174,7 @@ func malformedHint(detail string) string {
 	case detailEncrypted:
 		return "this is an encrypted token (JWE); Logto signs access tokens, it does not encrypt them"
 	case "segments":
-		return "the token has not three parts separated by dots; it may have been cut off on the way"
+		return "the token does not have three parts separated by dots; it may have been cut off on the way"
 	case "crit", "b64":
 		return "the token's header asks for an extension (" + detail + ") that this module does not know"
 	}
@@ -182,18 +189,18 @@ func missingClaimHint(claim string) string {
 }
 
 // audienceHint finds the small differences that are hard to see.
-func audienceHint(info *AuthInfo, q *requirements) string {
-	if info == nil || q == nil {
+func audienceHint(info *AuthInfo, site demand) string {
+	if info == nil {
 		return ""
 	}
-	if q.model == modelOrganization {
-		return "organization token: request it with organization_id and without resource; aud must be " + organizationURN + "<id>"
+	if site.model == modelOrganization {
+		return "aud is not an organization: " + site.request(info) + "; aud is then " + site.organizationAudience(info)
 	}
 	for _, got := range info.Audience {
 		if strings.HasPrefix(got, organizationURN) {
-			return "aud is an organization: this site wants the API " + q.audiences[0] + "; request the token with that resource"
+			return organizationTokenHint(info, site)
 		}
-		for _, want := range q.audiences {
+		for _, want := range site.audiences {
 			switch {
 			case strings.TrimSuffix(got, "/") == strings.TrimSuffix(want, "/"):
 				return "aud " + loggable(got) + " differs from " + want + " only by a trailing slash"
@@ -204,7 +211,39 @@ func audienceHint(info *AuthInfo, q *requirements) string {
 			}
 		}
 	}
-	return "the client must ask for resource=" + q.audiences[0]
+	return "the token is for something else: " + site.request(info)
+}
+
+// organizationTokenHint is for a token whose audience is an organization, at a
+// site that wants an API. Such a token does belong to an organization, so the
+// client's organization_id may be right.
+func organizationTokenHint(info *AuthInfo, site demand) string {
+	named := namedOrganizations(info)
+	if site.organization.asked() && len(named) == 1 && site.wants(named[0]) {
+		return "aud is an organization and the site wants an API: keep " + parameter("organization_id", named) +
+			" and add " + site.resourceParameter()
+	}
+	return "aud is an organization and the site wants an API: " + site.request(info)
+}
+
+func organizationHint(refusal *Refusal, info *AuthInfo, site demand) string {
+	switch {
+	case site.impossible != "":
+		return site.impossible
+	case refusal.Detail != "":
+		return refusal.Detail
+	case refusal.Reason == ReasonOrganizationForbid:
+		return "this is an organization's token and the site takes global ones: " + site.request(info) + ", or set organization"
+	case refusal.Reason == ReasonMissingOrganization && info != nil && len(organizationAudiences(info.Audience)) > 0 && site.model == modelOrganizationAPI:
+		return organizationTokenHint(info, site)
+	case refusal.Reason == ReasonMissingOrganization:
+		return "the token belongs to no organization: " + site.request(info)
+	}
+	hint := "the token is for another organization: " + site.request(info)
+	if site.resolved {
+		hint += "; that must be the ID that Logto assigned, not the organization's name"
+	}
+	return hint
 }
 
 func withoutScheme(uri string) string {

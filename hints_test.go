@@ -8,13 +8,19 @@ import (
 )
 
 func TestEveryReasonHasAHint(t *testing.T) {
-	q := siteRequirements(t, &Handler{Audiences: []string{testAPI}})
+	site := siteDemand(t, &Handler{Audiences: []string{testAPI}})
 	info := mustDecode(t, `{"exp":1,"aud":"https://other.example.com"}`)
 	for _, test := range allRefusals() {
-		if hint(test.refusal, info, "opaque", &q) == "" {
+		if hint(test.refusal, info, "opaque", site) == "" {
 			t.Errorf("%s has no hint", test.reason)
 		}
 	}
+}
+
+// siteDemand is what a site demands whose organizations have no placeholders.
+func siteDemand(tb testing.TB, h *Handler) demand {
+	tb.Helper()
+	return demand{requirements: siteRequirements(tb, h), organizations: h.Organizations, sources: newTokenSources(h.TokenSources)}
 }
 
 func TestHints(t *testing.T) {
@@ -35,9 +41,9 @@ func TestHints(t *testing.T) {
 		{"upper case", audience, global, `"aud":"https://API.example.com"`, "", "only by upper and lower case"},
 		{"http for https", audience, global, `"aud":"http://api.example.com"`, "", "only by its scheme"},
 		{"the second audience", audience, global, `"aud":"https://api.example.com:8443/v1/"`, "", "differs from https://api.example.com:8443/v1 only by a trailing slash"},
-		{"another API", audience, global, `"aud":"https://other.example.com"`, "", "must ask for resource=https://api.example.com"},
-		{"an organization's token at an API", audience, organizationAPI, `"aud":"urn:logto:organization:org-1"`, "", "wants the API https://api.example.com"},
-		{"an API's token at an organization", audience, organization, `"aud":"https://api.example.com"`, "", "request it with organization_id and without resource"},
+		{"another API", audience, global, `"aud":"https://other.example.com"`, "", "request it with resource=https://api.example.com or https://api.example.com:8443/v1 and without organization_id"},
+		{"an organization's token at an API", audience, organizationAPI, `"aud":"urn:logto:organization:org-1"`, "", "keep organization_id=org-1 and add resource=https://api.example.com"},
+		{"an API's token at an organization", audience, organization, `"aud":"https://api.example.com"`, "", "request it with organization_id=org-1 and without resource; aud is then urn:logto:organization:org-1"},
 		{"opaque token", opaque, global, "", "abc", "opaque token: the client must ask for resource=https://api.example.com"},
 		{"opaque token at an organization", opaque, organization, "", "abc", "ask for organization_id"},
 		{"personal access token", opaque, global, "", "pat_abc", "personal access token"},
@@ -47,7 +53,7 @@ func TestHints(t *testing.T) {
 		{"encrypted token", refuseMalformed(detailEncrypted), global, "", "", "JWE"},
 		{"cut off", refuseMalformed("segments"), global, "", "", "cut off"},
 		{"extension", refuseMalformed("crit"), global, "", "", "extension (crit)"},
-		{"no organization", refuseOrganization(ReasonMissingOrganization, ""), organizationAPI, "", "", "request it with resource and organization_id"},
+		{"no organization", refuseOrganization(ReasonMissingOrganization, ""), organizationAPI, "", "", "request it with resource=https://api.example.com and organization_id=org-1"},
 		{"unresolved organization", refuseOrganization(ReasonWrongOrganization, "why"), organizationAPI, "", "", "why"},
 		{"claim", &Refusal{Reason: ReasonClaimMismatch, Detail: "role"}, global, "", "", "the claim role"},
 	} {
@@ -55,8 +61,7 @@ func TestHints(t *testing.T) {
 		if test.claims != "" {
 			claims += "," + test.claims
 		}
-		q := siteRequirements(t, test.site)
-		got := hint(test.refusal, mustDecode(t, `{`+claims+`}`), test.token, &q)
+		got := hint(test.refusal, mustDecode(t, `{`+claims+`}`), test.token, siteDemand(t, test.site))
 		if !strings.Contains(got, test.want) {
 			t.Errorf("%s: %q does not say %q", test.name, got, test.want)
 		}
@@ -66,7 +71,7 @@ func TestHints(t *testing.T) {
 // What cannot be read, or was never sent, is nothing to fall over.
 func TestHintsWithoutASiteOrClaims(t *testing.T) {
 	for _, test := range allRefusals() {
-		_ = hint(test.refusal, nil, "", nil)
+		_ = hint(test.refusal, nil, "", demand{})
 	}
 }
 
@@ -94,14 +99,14 @@ func TestLoggableCutsAndCleans(t *testing.T) {
 // from the Caddyfile, which is where the mistake is.
 func TestHintNamesAMissingLogtoAuth(t *testing.T) {
 	refusal := new(Require).decide(new(requestState), nil)
-	if got := hint(refusal, nil, "", new(requirements)); !strings.Contains(got, "no logto_auth ran") {
+	if got := hint(refusal, nil, "", demand{}); !strings.Contains(got, "no logto_auth matched this request") {
 		t.Errorf("the hint is %q", got)
 	}
 }
 
 func TestHintNamesTheTokensIssuer(t *testing.T) {
 	refusal := refuseToken(ReasonWrongIssuer, "", "iss")
-	if got := hint(refusal, &AuthInfo{Issuer: "https://other\n.example/oidc"}, "", new(requirements)); !strings.Contains(got, "https://other.example/oidc") {
+	if got := hint(refusal, &AuthInfo{Issuer: "https://other\n.example/oidc"}, "", demand{}); !strings.Contains(got, "https://other.example/oidc") {
 		t.Errorf("the hint is %q", got)
 	}
 }

@@ -7,10 +7,11 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 )
 
 // detailNoAuth marks the refusal of a request that no logto_auth has seen,
-// which only the configuration can mend.
+// which only the configuration can fix.
 const detailNoAuth = "no logto_auth"
 
 // Require is a middleware that asks more of a request that a preceding
@@ -91,7 +92,9 @@ func (q *Require) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	// What a logto_auth refused before, in report_only, is noted already.
 	if state.refusal == nil {
 		state.refusal = refusal
-		logRefusal(q.logger, r, refusal, state.info, "", &q.requirements)
+		if entry := q.logger.Check(zapcore.DebugLevel, refusalMessage); entry != nil {
+			logRefusal(entry, r, refusal, state.info, "", q.demandBehind(state.handler, r))
+		}
 	}
 	switch {
 	case state.handler == nil:
