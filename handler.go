@@ -22,10 +22,15 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 
 	if h.BypassCORSPreflight && isPreflight(r, h.sources) {
 		state.preflight = true
+		dropContent(r)
 		return next.ServeHTTP(w, r)
 	}
 
-	found, refusal := h.sources.find(r)
+	var found credential
+	refusal := refuseEarlyData(r)
+	if refusal == nil {
+		found, refusal = h.sources.find(r)
+	}
 	switch {
 	case refusal == nil:
 		refusal = h.admit(state, r, found)

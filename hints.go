@@ -12,6 +12,8 @@ import (
 // asks for.
 func hint(refusal *Refusal, info *AuthInfo, token string, site demand) string {
 	switch refusal.Reason {
+	case ReasonTooEarly:
+		return "the request came in early data (0-RTT), where it could be a replay: clients send it again by themselves; see `servers { 0rtt off }`"
 	case ReasonMissingToken:
 		return missingTokenHint(refusal.Detail, site)
 	case ReasonUnsupportedScheme:

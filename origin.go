@@ -2,32 +2,12 @@ package logtoauth
 
 import (
 	"net/http"
-)
+	"net/textproto"
+	"slices"
+	"strings"
 
-// isPreflight recognizes a genuine CORS preflight (Fetch standard section
-// 4.8): browsers send these without credentials, so that one can only be
-// answered, not authenticated. Anything that could make an upstream do more
-// than answer it is none.
-func isPreflight(r *http.Request, sources tokenSources) bool {
-	if r.Method != http.MethodOptions || r.ContentLength != 0 || isUpgrade(r) ||
-		len(r.Header["Origin"]) != 1 || r.Header.Get("Origin") == "" ||
-		len(r.Header["Access-Control-Request-Method"]) != 1 || r.Header.Get("Access-Control-Request-Method") == "" {
-		return false
-	}
-	// Some servers do what these say, whatever the method is. A browser sends
-	// no header of a page's own before the preflight has been answered.
-	for _, name := range []string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"} {
-		if len(r.Header[name]) > 0 {
-			return false
-		}
-	}
-	for _, source := range sources {
-		if len(source.values(r)) > 0 {
-			return false
-		}
-	}
-	return true
-}
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
 
 // isUpgrade tells whether a request asks to leave HTTP: by Upgrade in
 // HTTP/1.1, by extended CONNECT later (RFC 8441, RFC 9220).
@@ -38,11 +18,12 @@ func isUpgrade(r *http.Request) bool {
 // originGuard refuses cookie tokens that a foreign page makes a browser send.
 type originGuard struct {
 	protection http.CrossOriginProtection
+	trusted    []string
 }
 
 // newOriginGuard trusts the site's own origin and those listed.
 func newOriginGuard(trusted []string) (*originGuard, error) {
-	guard := new(originGuard)
+	guard := &originGuard{trusted: trusted}
 	for _, origin := range trusted {
 		if err := guard.protection.AddTrustedOrigin(origin); err != nil {
 			return nil, err
@@ -61,8 +42,45 @@ func (g *originGuard) check(r *http.Request) *Refusal {
 		asPost.Method = http.MethodPost
 		judged = &asPost
 	}
-	if err := g.protection.Check(judged); err != nil {
+	if g.protection.Check(judged) != nil || g.hasOtherScheme(judged) {
 		return refuseCrossOrigin()
 	}
 	return nil
+}
+
+// hasOtherScheme reports whether the page is of the site's host but not of its
+// scheme. net/http compares hosts only, while whoever is on the way can make
+// any page of `http://<host>`. Sec-Fetch-Site tells the two apart; browsers
+// from before 2023 do not send it.
+func (g *originGuard) hasOtherScheme(r *http.Request) bool {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		return false
+	}
+	origin := r.Header.Get("Origin")
+	if origin == "" || r.Header.Get("Sec-Fetch-Site") != "" || slices.Contains(g.trusted, origin) {
+		return false
+	}
+	switch scheme, _, _ := strings.Cut(origin, "://"); strings.ToLower(scheme) {
+	case "https":
+		// A site that looks like plain http may be behind a proxy that ends
+		// TLS and does not say so.
+		return false
+	case "http":
+		return servedOverTLS(r)
+	}
+	return true
+}
+
+// servedOverTLS reports whether the client uses https, to Caddy or to a proxy
+// in front. That it does not is believed of a trusted proxy only
+// (`trusted_proxies`, as in reverse_proxy); that it does, of anyone, since it
+// only makes the check stricter.
+func servedOverTLS(r *http.Request) bool {
+	forwarded, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Proto"), ",")
+	forwarded = strings.ToLower(textproto.TrimString(forwarded))
+	if trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool); trusted && forwarded == "http" {
+		return false
+	}
+	return r.TLS != nil || forwarded == "https"
 }

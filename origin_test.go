@@ -1,51 +1,14 @@
 package logtoauth
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
-)
 
-func TestOnlyGenuinePreflights(t *testing.T) {
-	sources := newTokenSources([]TokenSource{fromAuthorization, fromCookie, fromQuery})
-	genuine := func() *http.Request {
-		r := httptest.NewRequest(http.MethodOptions, "https://api.example.com/orders", http.NoBody)
-		r.Header.Set("Origin", "https://app.example.com")
-		r.Header.Set("Access-Control-Request-Method", "DELETE")
-		r.Header.Set("Access-Control-Request-Headers", "authorization")
-		return r
-	}
-	for name, change := range map[string]func(*http.Request){
-		"":                                func(*http.Request) {},
-		"another method":                  func(r *http.Request) { r.Method = http.MethodPost },
-		"method in lower case":            func(r *http.Request) { r.Method = "options" },
-		"no origin":                       func(r *http.Request) { r.Header.Del("Origin") },
-		"empty origin":                    func(r *http.Request) { r.Header.Set("Origin", "") },
-		"two origins":                     func(r *http.Request) { r.Header.Add("Origin", "https://other.example.com") },
-		"plain OPTIONS":                   func(r *http.Request) { r.Header.Del("Access-Control-Request-Method") },
-		"two requested methods":           func(r *http.Request) { r.Header.Add("Access-Control-Request-Method", "GET") },
-		"empty requested method":          func(r *http.Request) { r.Header.Set("Access-Control-Request-Method", "") },
-		"a body":                          func(r *http.Request) { r.ContentLength = 1 },
-		"a body of unknown length":        func(r *http.Request) { r.ContentLength = -1 },
-		"a protocol upgrade":              func(r *http.Request) { r.Header.Set("Upgrade", "websocket") },
-		"a method override":               func(r *http.Request) { r.Header.Set("X-HTTP-Method-Override", "DELETE") },
-		"another method override":         func(r *http.Request) { r.Header.Set("X-Method-Override", "DELETE") },
-		"a third method override":         func(r *http.Request) { r.Header.Set("X-HTTP-Method", "DELETE") },
-		"a token":                         func(r *http.Request) { r.Header.Set("Authorization", "Bearer a.b.c") },
-		"credentials of another scheme":   func(r *http.Request) { r.Header.Set("Authorization", "Basic YTpi") },
-		"a token in a cookie":             func(r *http.Request) { r.Header.Set("Cookie", "session=a.b.c") },
-		"a token in the query":            func(r *http.Request) { r.URL.RawQuery = "access_token=a.b.c" },
-		"an empty parameter for a token":  func(r *http.Request) { r.URL.RawQuery = "access_token" },
-		"an encoded parameter, duplicate": func(r *http.Request) { r.URL.RawQuery = "a=1;%61ccess_token=a" },
-	} {
-		r := genuine()
-		change(r)
-		if got := isPreflight(r, sources); got != (name == "") {
-			t.Errorf("with %q it is a preflight: %t", name, got)
-		}
-	}
-}
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
 
 func TestCookieTokenOfAForeignPage(t *testing.T) {
 	guard, err := newOriginGuard([]string{"https://app.example.com"})
@@ -80,6 +43,12 @@ func TestCookieTokenOfAForeignPage(t *testing.T) {
 		{"cross-site WebSocket, empty Upgrade", "GET", "Upgrade:\nOrigin: https://evil.example.com", false},
 		{"own WebSocket", "GET", "Upgrade: websocket\nConnection: Upgrade\nOrigin: https://api.example.com", true},
 		{"trusted WebSocket", "GET", "Upgrade: websocket\nConnection: Upgrade\nOrigin: https://app.example.com", true},
+		{"own host over plain http, old browser", "POST", "Origin: http://api.example.com", false},
+		{"own host over plain http, read", "GET", "Origin: http://api.example.com", true},
+		{"own host over plain http, WebSocket", "GET", "Upgrade: websocket\nConnection: Upgrade\nOrigin: http://api.example.com", false},
+		{"own host over plain http, over a proxy that nobody trusts", "POST", "X-Forwarded-Proto: http\nOrigin: http://api.example.com", false},
+		{"own host, a scheme of an extension", "POST", "Origin: chrome-extension://api.example.com", false},
+		{"own host in capitals", "POST", "Origin: HTTP://api.example.com", false},
 		{"cross-site WebSocket over HTTP/2", "CONNECT", ":protocol: websocket\nOrigin: https://evil.example.com", false},
 	} {
 		r := httptest.NewRequest(http.MethodGet, "https://api.example.com/", http.NoBody)
@@ -97,6 +66,51 @@ func TestCookieTokenOfAForeignPage(t *testing.T) {
 		}
 		if r.Method != test.method {
 			t.Errorf("%s: the method became %s", test.name, r.Method)
+		}
+	}
+}
+
+// net/http compares hosts only. What the client uses is not always what Caddy
+// sees: TLS may end at a proxy, or begin again behind it.
+func TestCookieTokenOfAPageWithAnotherScheme(t *testing.T) {
+	for _, test := range []struct {
+		name      string
+		site      string // as Caddy sees it
+		forwarded string
+		trusted   bool // the proxy, by trusted_proxies
+		origin    string
+		admit     bool
+	}{
+		{"plain http", "http", "", false, "http", true},
+		{"plain http, maybe behind TLS", "http", "", false, "https", true},
+		{"TLS", "https", "", false, "https", true},
+		{"a page made on the way", "https", "", false, "http", false},
+		{"behind TLS", "http", "https", true, "https", true},
+		{"behind TLS, a page made on the way", "http", "https", true, "http", false},
+		{"behind TLS, an unknown proxy", "http", "https", false, "https", true},
+		{"behind TLS, an unknown proxy, a page made on the way", "http", "https", false, "http", false},
+		{"behind TLS and another proxy", "http", "HTTPS , http", false, "http", false},
+		{"TLS to the proxy only", "https", "http", true, "http", true},
+		{"what a client says of itself", "https", "http", false, "http", false},
+	} {
+		for _, listed := range []bool{false, true} {
+			var origins []string
+			if listed {
+				origins = []string{test.origin + "://api.example.com"}
+			}
+			guard, err := newOriginGuard(origins)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := httptest.NewRequest(http.MethodPost, test.site+"://api.example.com/", http.NoBody)
+			r = r.WithContext(context.WithValue(r.Context(), caddyhttp.VarsCtxKey, map[string]any{caddyhttp.TrustedProxyVarKey: test.trusted}))
+			r.Header.Set("Origin", test.origin+"://api.example.com")
+			if test.forwarded != "" {
+				r.Header.Set("X-Forwarded-Proto", test.forwarded)
+			}
+			if refusal := guard.check(r); (refusal == nil) != (test.admit || listed) {
+				t.Errorf("%s, listed %t: refusal %v", test.name, listed, refusal)
+			}
 		}
 	}
 }

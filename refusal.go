@@ -13,6 +13,7 @@ type Reason string
 // The reasons for which a request is refused. The comment of each names what
 // the client did or lacks.
 const (
+	ReasonTooEarly            Reason = "too_early"              // early data (0-RTT) that could be a replay (RFC 8470)
 	ReasonMissingToken        Reason = "missing_token"          // no token where one may stand
 	ReasonUnsupportedScheme   Reason = "unsupported_scheme"     // credentials of another scheme
 	ReasonMultipleTokens      Reason = "multiple_tokens"        // more than one token (RFC 6750 section 2)
@@ -41,6 +42,7 @@ const (
 
 // reasons are all of them, in the order of the contract's table.
 var reasons = []Reason{
+	ReasonTooEarly,
 	ReasonMissingToken, ReasonUnsupportedScheme, ReasonMultipleTokens,
 	ReasonTokenTooLarge, ReasonMalformedToken, ReasonOpaqueToken,
 	ReasonUnsupportedType, ReasonDisallowedAlgorithm, ReasonUnknownKey, ReasonBadSignature,
@@ -60,6 +62,7 @@ const (
 // The texts of the answer's body. They are part of the contract with clients
 // and say nothing about what was expected.
 const (
+	textTooEarly            = "Too early"
 	textMissingToken        = "Authorization header is missing"
 	textUnsupportedScheme   = `Authorization header must start with "Bearer "`
 	textMultipleTokens      = "Multiple access tokens"
@@ -114,6 +117,10 @@ func (r *Refusal) Error() string { return r.Text }
 // for which tokens are optional may let it pass.
 func (r *Refusal) anonymous() bool {
 	return r.Reason == ReasonMissingToken || r.Reason == ReasonUnsupportedScheme
+}
+
+func refuseTooEarly() *Refusal {
+	return &Refusal{Reason: ReasonTooEarly, Status: http.StatusTooEarly, Text: textTooEarly, unchallenged: true}
 }
 
 func refuseMissingToken() *Refusal {

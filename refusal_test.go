@@ -99,6 +99,7 @@ func allRefusals() []struct {
 		{refuseForbidden(ReasonInsufficientScope, modelOrganization.scopeText(), codeInsufficientScope), "insufficient_scope", 403, "Insufficient organization scope", "insufficient_scope"},
 		{refuseForbidden(ReasonInsufficientScope, modelOrganizationAPI.scopeText(), codeInsufficientScope), "insufficient_scope", 403, "Insufficient organization-level API scopes", "insufficient_scope"},
 		{refuseForbidden(ReasonClaimMismatch, textClaimMismatch, codeInsufficientScope), "claim_mismatch", 403, "Claim requirement not met", "insufficient_scope"},
+		{refuseTooEarly(), "too_early", 425, "Too early", "none"},
 		{refuseCrossOrigin(), "cross_origin", 403, "Cross-origin request refused", "none"},
 	}
 }

@@ -70,13 +70,13 @@ func (s *Server) Over(protocol string) *Server {
 
 // DialQUIC opens a QUIC connection for HTTP/3, for tests that look below
 // requests.
-func (s *Server) DialQUIC(connection net.PacketConn, config *tls.Config) *quic.Conn {
+func (s *Server) DialQUIC(connection net.PacketConn, config *tls.Config, settings *quic.Config) *quic.Conn {
 	s.tb.Helper()
 	address, err := net.ResolveUDPAddr("udp", s.secure.udp())
 	if err != nil {
 		s.tb.Fatal(err)
 	}
-	dialed, err := quic.DialEarly(s.tb.Context(), connection, address, config, nil)
+	dialed, err := quic.DialEarly(s.tb.Context(), connection, address, config, settings)
 	if err != nil {
 		s.tb.Fatalf("connecting: %v", err)
 	}

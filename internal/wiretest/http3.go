@@ -1,6 +1,7 @@
 package wiretest
 
 import (
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
 
 	"github.com/caddy-logto/caddy-logto-auth/internal/caddytest"
@@ -15,16 +17,24 @@ import (
 
 func connectHTTP3(tb testing.TB, server *caddytest.Server) *http3.ClientConn {
 	tb.Helper()
+	return dialHTTP3(tb, server, server.TLS(http3.NextProtoH3), listenUDP(tb), nil)
+}
+
+func dialHTTP3(tb testing.TB, server *caddytest.Server, config *tls.Config, socket net.PacketConn, settings *quic.Config) *http3.ClientConn {
+	tb.Helper()
+	connection := (&http3.Transport{DisableCompression: true}).NewClientConn(server.DialQUIC(socket, config, settings))
+	tb.Cleanup(func() { _ = connection.CloseWithError(0, "") })
+	return connection
+}
+
+func listenUDP(tb testing.TB) net.PacketConn {
+	tb.Helper()
 	socket, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	connection := (&http3.Transport{DisableCompression: true}).NewClientConn(server.DialQUIC(socket, server.TLS(http3.NextProtoH3)))
-	tb.Cleanup(func() {
-		_ = connection.CloseWithError(0, "")
-		socket.Close()
-	})
-	return connection
+	tb.Cleanup(func() { socket.Close() })
+	return socket
 }
 
 // request is what quic-go's client makes frames of: as many DATA frames as

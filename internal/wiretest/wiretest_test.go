@@ -123,3 +123,14 @@ func TestOpenHTTP2(t *testing.T) {
 		t.Errorf("read %q, %v", body, err)
 	}
 }
+
+func TestSendEarly(t *testing.T) {
+	s := startUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprint(w, r.Method, r.Header["Early-Data"]) // which Caddy sets (RFC 8470 section 5.1)
+	})
+	for range 3 {
+		if answer := wiretest.SendEarly(t, s, wiretest.Request{Method: "POST"}); answer.Broken != nil || answer.Body != "POST[1]" {
+			t.Errorf("%+v", answer)
+		}
+	}
+}
