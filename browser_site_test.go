@@ -121,6 +121,34 @@ func TestCrossSitePostWithACookieToken(t *testing.T) {
 	}
 }
 
+// A proxy in front may be the one that the browser uses plain http to.
+func TestCrossSchemePostWithACookieToken(t *testing.T) {
+	for name, trusted := range map[string]bool{"unknown proxy": false, "trusted proxy": true} {
+		settings := ""
+		if trusted {
+			settings = "{\nservers {\ntrusted_proxies static private_ranges\n}\n}\n"
+		}
+		s := startTLSSite(t, settings+browsing)
+		cookie := caddytest.Header("Cookie", "session="+s.alice(nil))
+		forwarded := caddytest.Header("X-Forwarded-Proto", "http")
+		for origin, want := range map[string]int{
+			"https://" + s.Addr(): http.StatusOK,
+			"http://" + s.Addr():  http.StatusForbidden,
+		} {
+			from := caddytest.Header("Origin", origin)
+			if answer := s.Get("/", caddytest.Method(http.MethodPost), cookie, from); answer.StatusCode != want {
+				t.Errorf("%s, from %s: %d %s", name, origin, answer.StatusCode, answer.Body)
+			}
+			if trusted {
+				want = http.StatusOK
+			}
+			if answer := s.Get("/", caddytest.Method(http.MethodPost), cookie, from, forwarded); answer.StatusCode != want {
+				t.Errorf("%s that forwards http, from %s: %d %s", name, origin, answer.StatusCode, answer.Body)
+			}
+		}
+	}
+}
+
 func TestSharedCacheCannotMixUpUsers(t *testing.T) {
 	folder := t.TempDir()
 	if err := os.WriteFile(filepath.Join(folder, "page.html"), []byte(strings.Repeat("page ", 400)), 0o600); err != nil {

@@ -120,12 +120,14 @@ type Handler struct {
 
 	// If true, a genuine CORS preflight (OPTIONS with one Origin and one
 	// Access-Control-Request-Method, without body, upgrade or token) passes,
-	// later `logto_require` handlers included.
+	// later `logto_require` handlers included. Over HTTP/2 and HTTP/3 the
+	// length of the body may be unknown; what comes is not passed on.
 	BypassCORSPreflight bool `json:"bypass_cors_preflight,omitempty"`
 
 	// The origins, besides the site's own, that may use a token from a
 	// cookie with unsafe methods and protocol upgrades, as
-	// `scheme://host[:port]`. Default: none.
+	// `scheme://host[:port]`. On a site with https the same host with http is
+	// another origin. Default: none.
 	TrustedOrigins []string `json:"trusted_origins,omitempty"`
 
 	// The request headers to set from claims for the next handler. What the
