@@ -122,6 +122,9 @@ func decisions(tenant *devtenanttest.Server) []decision {
 	in := func(d time.Duration) int64 { return time.Now().Add(d).Unix() }
 
 	return []decision{
+		{"POST in early data, with a good token", "global", []caddytest.Option{
+			caddytest.Bearer(tenant.Token(user(nil))), caddytest.Method("POST"), caddytest.Header("Early-Data", "1"),
+		}, 425, "Too early", ReasonTooEarly, nil, hint(logged{}, "0rtt off"), false},
 		{"no token", "global", nil, 401, "Authorization header is missing", ReasonMissingToken, map[string]string{}, logged{}, false},
 		{"no token, with a realm", "realm", nil, 401, "Authorization header is missing", ReasonMissingToken, map[string]string{"realm": "My API"}, logged{}, false},
 		{"empty Authorization", "global", []caddytest.Option{caddytest.Header("Authorization", "")}, 401, "Authorization header is missing", ReasonMissingToken, map[string]string{}, logged{}, false},

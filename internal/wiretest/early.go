@@ -9,12 +9,13 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/caddy-logto/caddy-logto-auth/internal/caddytest"
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
 	"github.com/quic-go/quic-go/qlog"
 	"github.com/quic-go/quic-go/qlogwriter"
 	"github.com/quic-go/quic-go/quicvarint"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/caddytest"
 )
 
 // SendEarly sends the header of a request in the early data of a resumed
