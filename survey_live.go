@@ -93,11 +93,12 @@ func setsOf(sets caddyhttp.MatcherSets) matcherSets {
 			if !ok {
 				continue
 			}
-			raw, err := json.Marshal(module)
-			if err != nil {
-				raw = json.RawMessage("null")
+			var config any = module
+			if readings, ok := matcher.(*AnyReading); ok {
+				config = setsOf(readings.sets)
 			}
-			matchers[module.CaddyModule().ID.Name()] = raw
+			// What cannot be written as JSON is another module's, and no path.
+			matchers[module.CaddyModule().ID.Name()] = caddyconfig.JSON(config, nil)
 		}
 		config = append(config, matchers)
 	}

@@ -133,7 +133,7 @@ var (
 
 func setPaths(set map[string]json.RawMessage) []string {
 	var wrapped matcherSets
-	if raw, ok := set["logto_any_reading"]; ok && json.Unmarshal(raw, &wrapped) == nil {
+	if raw, ok := set[anyReadingName]; ok && json.Unmarshal(raw, &wrapped) == nil {
 		if paths := wrapped.paths(); paths != nil {
 			return paths
 		}
