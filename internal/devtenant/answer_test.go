@@ -114,7 +114,7 @@ func TestCORS(t *testing.T) {
 }
 
 func ask(tenant *devtenant.Tenant, method, path string, header http.Header) *httptest.ResponseRecorder {
-	request := httptest.NewRequest(method, path, nil)
+	request := httptest.NewRequest(method, tenant.Endpoint()+path, nil)
 	maps.Copy(request.Header, header)
 	answer := httptest.NewRecorder()
 	tenant.ServeHTTP(answer, request)

@@ -5,9 +5,16 @@ import "context"
 // Counts says how many requests have arrived at each endpoint, failed ones
 // included, CORS preflights left out.
 type Counts struct {
-	Discovery int
-	JWKS      int
-	Token     int
+	Discovery     int
+	JWKS          int
+	Token         int
+	Authorization int // without the return from the sign-in page
+	Revocation    int
+	EndSession    int // without the confirmations
+
+	// How many of the token requests were for a code, how many for a refresh.
+	Exchanges int
+	Refreshes int
 }
 
 // Counts returns the requests that have arrived so far.
@@ -19,9 +26,14 @@ func (t *Tenant) Counts() Counts {
 
 func (t *Tenant) countsLocked() Counts {
 	return Counts{
-		Discovery: t.requests[discoveryEndpoint],
-		JWKS:      t.requests[jwksEndpoint],
-		Token:     t.requests[tokenEndpoint],
+		Discovery:     t.requests[discoveryEndpoint],
+		JWKS:          t.requests[jwksEndpoint],
+		Token:         t.requests[tokenEndpoint],
+		Authorization: t.requests[authorizationEndpoint],
+		Revocation:    t.requests[revocationEndpoint],
+		EndSession:    t.requests[endSessionEndpoint],
+		Exchanges:     t.exchanges,
+		Refreshes:     t.refreshes,
 	}
 }
 
@@ -66,17 +78,36 @@ func (t *Tenant) announceLocked() {
 	clear(t.waiting)
 }
 
+// arrival is what is to happen to a request.
+type arrival struct {
+	number   int // of all requests, from one on
+	fault    Fault
+	released func() bool
+}
+
 // arrive counts a request and says what is to happen to it. Both in one step:
-// whoever has seen the request in Counts may Release it.
-func (t *Tenant) arrive(ep oidcEndpoint) (fault Fault, released func() bool) {
+// whoever has seen the request in Counts may Release it. The steps within a
+// sign-in or sign-out are no requests of their own to those who count.
+func (t *Tenant) arrive(ep oidcEndpoint, path, grantType string) arrival {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.requests[ep]++
+	t.arrivals++
+	if path != endSessionConfirmPath && path != endSessionSuccessPath && !resumes(path) {
+		t.requests[ep]++
+	}
+	if ep == tokenEndpoint {
+		switch grantType {
+		case authorizationCodeGrant:
+			t.exchanges++
+		case refreshTokenGrant:
+			t.refreshes++
+		}
+	}
 	t.announceLocked()
-	fault = t.faults[ep]
+	fault := t.faults[ep]
 	if fault == nil {
 		fault = None
 	}
 	before := t.releases
-	return fault, func() bool { return t.releases > before }
+	return arrival{number: t.arrivals, fault: fault, released: func() bool { return t.releases > before }}
 }

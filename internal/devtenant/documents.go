@@ -3,7 +3,9 @@ package devtenant
 import (
 	"bytes"
 	"encoding/json"
+	"net/http"
 	"slices"
+	"strings"
 )
 
 // foreignKey is a member of the set that is none of the tenant's own keys.
@@ -46,7 +48,8 @@ func (t *Tenant) SetJWKS(document []byte) {
 	t.jwks = bytes.Clone(document)
 }
 
-// Discovery returns the discovery document that the tenant serves now.
+// Discovery returns the discovery document that the tenant serves now at its
+// endpoint.
 func (t *Tenant) Discovery() []byte {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -54,6 +57,21 @@ func (t *Tenant) Discovery() []byte {
 		return bytes.Clone(t.discovery)
 	}
 	return mustMarshal(discoveryDocument(t.issuer, t.endpointLocked(), t.signing.method.Alg()))
+}
+
+// discoveryFor is the discovery document as this request gets it: a Logto's
+// endpoints follow the Host of the request, its issuer does not.
+func (t *Tenant) discoveryFor(r *http.Request) []byte {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.discovery != nil {
+		return bytes.Clone(t.discovery)
+	}
+	endpoint := t.endpointLocked()
+	if scheme, _, found := strings.Cut(endpoint, "://"); found && r.Host != "" {
+		endpoint = scheme + "://" + r.Host
+	}
+	return mustMarshal(discoveryDocument(t.issuer, endpoint, t.signing.method.Alg()))
 }
 
 // SetDiscovery serves exactly these bytes as the discovery document; nil

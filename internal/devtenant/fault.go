@@ -24,6 +24,8 @@ type Exchange struct {
 
 	// Returns nil after the next Release, or the context's error.
 	awaitRelease func(context.Context) error
+
+	tenant *Tenant
 }
 
 // SetFault lets every new request for discovery and keys meet this fault.
@@ -40,6 +42,16 @@ func (t *Tenant) SetJWKSFault(fault Fault) { t.setFault(jwksEndpoint, fault) }
 
 // SetTokenFault lets every new request for a token meet this fault.
 func (t *Tenant) SetTokenFault(fault Fault) { t.setFault(tokenEndpoint, fault) }
+
+// SetAuthorizationFault lets every new authorization request meet this fault,
+// and every return from the sign-in page.
+func (t *Tenant) SetAuthorizationFault(fault Fault) { t.setFault(authorizationEndpoint, fault) }
+
+// SetRevocationFault lets every new request to revoke a token meet this fault.
+func (t *Tenant) SetRevocationFault(fault Fault) { t.setFault(revocationEndpoint, fault) }
+
+// SetEndSessionFault lets every new request to sign out meet this fault.
+func (t *Tenant) SetEndSessionFault(fault Fault) { t.setFault(endSessionEndpoint, fault) }
 
 func (t *Tenant) setFault(ep oidcEndpoint, fault Fault) {
 	t.mu.Lock()

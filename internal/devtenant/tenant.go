@@ -1,18 +1,9 @@
 package devtenant
 
 import (
-	"context"
-	"net/http"
 	"strings"
 	"sync"
 	"time"
-)
-
-// Paths that a tenant serves, below its endpoint.
-const (
-	DiscoveryPath = "/oidc/.well-known/openid-configuration"
-	JWKSPath      = "/oidc/jwks"
-	TokenPath     = "/oidc/token"
 )
 
 // Options are the settings of a tenant. The zero value is a usable tenant.
@@ -51,20 +42,18 @@ type Tenant struct {
 	discovery []byte // served instead of the true document unless nil
 	clients   map[string]client
 	faults    [oidcEndpoints]Fault
+	arrivals  int
 	requests  [oidcEndpoints]int
+	exchanges int
+	refreshes int
 	releases  int
 	waiting   map[chan struct{}]struct{} // closed when requests or releases grow
+
+	directory directory
+	browsers  browsers
+	issued    issued
+	logouts   logouts
 }
-
-// oidcEndpoint numbers what a tenant serves below its endpoint, as OIDC names it.
-type oidcEndpoint int
-
-const (
-	discoveryEndpoint oidcEndpoint = iota
-	jwksEndpoint
-	tokenEndpoint
-	oidcEndpoints
-)
 
 // New returns a tenant with one signing key. An unknown algorithm panics.
 func New(opts Options) *Tenant {
@@ -90,6 +79,9 @@ func New(opts Options) *Tenant {
 		published: []*key{first},
 		clients:   map[string]client{},
 		waiting:   map[chan struct{}]struct{}{},
+		directory: newDirectory(),
+		browsers:  newBrowsers(),
+		issued:    newIssued(),
 	}
 }
 
@@ -128,64 +120,4 @@ func (t *Tenant) endpointLocked() string {
 		return strings.TrimSuffix(t.endpoint, "/")
 	}
 	return strings.TrimSuffix(t.issuer, "/oidc")
-}
-
-// ServeHTTP answers as the tenant, or as its faults ask.
-func (t *Tenant) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	ep, found := route(r.URL.Path)
-	switch {
-	case !found:
-		writeAnswer(w, notFound())
-		return
-	case preflight(r):
-		writeAnswer(w, preflightAnswer(r))
-		return
-	case !allowed(ep, r.Method):
-		writeAnswer(w, notFound())
-		return
-	}
-	allowOrigin(w.Header(), r)
-	if ep == tokenEndpoint {
-		// The body is read before any fault: net/http notices that a client
-		// went away only once the request's body is read to its end.
-		r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
-		_ = r.ParseForm() // what cannot be parsed is a missing parameter
-	}
-	fault, released := t.arrive(ep)
-	fault(&Exchange{
-		Writer:       w,
-		Request:      r,
-		Answer:       func() Answer { return t.answer(ep, r) },
-		awaitRelease: func(ctx context.Context) error { return t.await(ctx, released) },
-	})
-}
-
-func route(path string) (ep oidcEndpoint, found bool) {
-	switch path {
-	case DiscoveryPath:
-		return discoveryEndpoint, true
-	case JWKSPath:
-		return jwksEndpoint, true
-	case TokenPath:
-		return tokenEndpoint, true
-	}
-	return 0, false
-}
-
-func allowed(ep oidcEndpoint, method string) bool {
-	if ep == tokenEndpoint {
-		return method == http.MethodPost
-	}
-	return method == http.MethodGet || method == http.MethodHead
-}
-
-func (t *Tenant) answer(ep oidcEndpoint, r *http.Request) Answer {
-	switch ep {
-	case discoveryEndpoint:
-		return discoveryAnswer(t.Discovery())
-	case jwksEndpoint:
-		return jwksAnswer(t.JWKS(), r.Header.Get("If-None-Match"))
-	default:
-		return t.tokenAnswer(r)
-	}
 }

@@ -29,7 +29,17 @@ func (t *Tenant) RegisterClient(id, secret string, permissions ...Permission) {
 	t.clients[id] = client{secret: secret, permissions: slices.Clone(permissions)}
 }
 
-func (t *Tenant) tokenAnswer(r *http.Request) Answer {
+// tokenAnswer answers applications that sign people in, and machines.
+func (t *Tenant) tokenAnswer(r *http.Request, number int) Answer {
+	switch r.PostForm.Get("grant_type") {
+	case authorizationCodeGrant, refreshTokenGrant:
+		return t.userTokenAnswer(r, number)
+	default:
+		return t.clientTokenAnswer(r)
+	}
+}
+
+func (t *Tenant) clientTokenAnswer(r *http.Request) Answer {
 	id, secret, basic := clientCredentials(r)
 	t.mu.Lock()
 	registered, known := t.clients[id]

@@ -26,7 +26,7 @@ type transport struct {
 }
 
 // RoundTrip serves the request on the caller's goroutine.
-func (t transport) RoundTrip(r *http.Request) (response *http.Response, err error) {
+func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
 		defer r.Body.Close()
 	}
@@ -34,9 +34,16 @@ func (t transport) RoundTrip(r *http.Request) (response *http.Response, err erro
 	if err != nil {
 		return nil, fmt.Errorf("reading the tenant's endpoint: %w", err)
 	}
-	if r.URL.Scheme != endpoint.Scheme || r.URL.Host != endpoint.Host {
+	if !sameOrigin(r.URL, endpoint) {
 		return nil, fmt.Errorf("connecting to %s: only the tenant can be reached", r.URL.Host)
 	}
+	return serve(t.tenant, r)
+}
+
+func sameOrigin(a, b *url.URL) bool { return a.Scheme == b.Scheme && a.Host == b.Host }
+
+// serve answers a request as a server with this handler would.
+func serve(handler http.Handler, r *http.Request) (response *http.Response, err error) {
 	if ended := r.Context().Err(); ended != nil {
 		return nil, ended
 	}
@@ -50,11 +57,14 @@ func (t transport) RoundTrip(r *http.Request) (response *http.Response, err erro
 		}
 	}()
 	arrived := r.Clone(r.Context())
+	if arrived.Host == "" {
+		arrived.Host = r.URL.Host // a server's request always has one
+	}
 	if arrived.Body == nil {
-		arrived.Body = http.NoBody // a server's request always has one
+		arrived.Body = http.NoBody // and a body
 	}
 	recorder := httptest.NewRecorder()
-	t.tenant.ServeHTTP(recorder, arrived)
+	handler.ServeHTTP(recorder, arrived)
 	response = recorder.Result()
 	response.Request = r
 	return response, nil
