@@ -66,26 +66,12 @@ func (t *Tenant) authorizationRequestLocked(given url.Values, app App) (url.Valu
 	if missing := required(given, "response_type"); missing != nil {
 		return nil, missing
 	}
-	switch given.Get("response_mode") {
-	case "", "query", "fragment", "form_post":
-	default:
-		return nil, &oidcError{code: "unsupported_response_mode", description: "unsupported response_mode requested"}
-	}
-	switch given.Get("response_type") {
-	case "code":
-	case "code id_token", "id_token", "none":
-		return nil, invalidRequest("requested response_type is not allowed for this client")
-	default:
-		return nil, &oidcError{code: "unsupported_response_type", description: "unsupported response_type requested"}
+	if refused := checkResponse(given); refused != nil {
+		return nil, refused
 	}
 	prompts := strings.Fields(given.Get("prompt"))
-	for _, prompt := range prompts {
-		if prompt != "none" && prompt != "login" && prompt != "consent" {
-			return nil, invalidRequest("unsupported prompt value requested")
-		}
-	}
-	if contains(prompts, "none") && len(prompts) > 1 {
-		return nil, invalidRequest("prompt none must only be used alone")
+	if refused := checkPrompts(prompts); refused != nil {
+		return nil, refused
 	}
 	if refused := checkChallenge(given, app); refused != nil {
 		return nil, refused
@@ -108,6 +94,36 @@ func (t *Tenant) authorizationRequestLocked(given url.Values, app App) (url.Valu
 		request.Set("scope", strings.Join(kept, " "))
 	}
 	return request, nil
+}
+
+// checkResponse is for how the app wants to be answered: a code, in one of
+// three ways.
+func checkResponse(given url.Values) *oidcError {
+	switch given.Get("response_mode") {
+	case "", "query", "fragment", "form_post":
+	default:
+		return &oidcError{code: "unsupported_response_mode", description: "unsupported response_mode requested"}
+	}
+	switch given.Get("response_type") {
+	case "code":
+	case "code id_token", "id_token", "none":
+		return invalidRequest("requested response_type is not allowed for this client")
+	default:
+		return &oidcError{code: "unsupported_response_type", description: "unsupported response_type requested"}
+	}
+	return nil
+}
+
+func checkPrompts(prompts []string) *oidcError {
+	for _, prompt := range prompts {
+		if prompt != "none" && prompt != "login" && prompt != "consent" {
+			return invalidRequest("unsupported prompt value requested")
+		}
+	}
+	if contains(prompts, "none") && len(prompts) > 1 {
+		return invalidRequest("prompt none must only be used alone")
+	}
+	return nil
 }
 
 // challengeFormat is that of a challenge and of a verifier (RFC 7636).

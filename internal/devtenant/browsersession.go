@@ -1,6 +1,7 @@
 package devtenant
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -90,7 +91,7 @@ func (t *Tenant) keepLocked(answer http.Header, old string, s *browserSession, n
 	value := randomID()
 	s.expires = now.Add(sessionLife)
 	t.browsers.sessions[value] = s
-	t.setCookie(answer, &http.Cookie{Name: sessionCookie, Value: value, MaxAge: int(sessionLife.Seconds()), HttpOnly: true})
+	t.setCookie(answer, cookie{name: sessionCookie, value: value, life: sessionLife})
 }
 
 // grantLocked is the one grant of a browser and an app, made anew where it was
@@ -150,24 +151,33 @@ func (t *Tenant) endSessionsLocked(userID string, revokeGrants bool) {
 	}
 }
 
-// setCookie adds a cookie and its signature, as Logto's are. Secure follows
-// the tenant's own scheme.
-func (t *Tenant) setCookie(answer http.Header, c *http.Cookie) {
-	if c.Path == "" {
-		c.Path = "/"
+// cookie is one of the tenant's. An empty path is the root; without a life it
+// is the browser session's.
+type cookie struct {
+	name, value, path string
+	life              time.Duration
+	forScripts        bool
+}
+
+// setCookie adds a cookie and its signature, as Logto's are.
+func (t *Tenant) setCookie(answer http.Header, c cookie) {
+	signature := c
+	signature.name, signature.value = c.name+".sig", t.cookieSignature(c.name, c.value)
+	for _, c := range []cookie{c, signature} {
+		//nolint:gosec // Secure follows the tenant's scheme: a Logto over plain http has no other way
+		set := http.Cookie{
+			Name: c.name, Value: c.value, Path: cmp.Or(c.path, "/"), MaxAge: int(c.life.Seconds()), SameSite: http.SameSiteLaxMode,
+			HttpOnly: !c.forScripts, Secure: strings.HasPrefix(t.endpointLocked(), "https://"),
+		}
+		answer.Add("Set-Cookie", set.String())
 	}
-	c.SameSite = http.SameSiteLaxMode
-	c.Secure = strings.HasPrefix(t.endpointLocked(), "https://")
-	signature := *c
-	signature.Name, signature.Value = c.Name+".sig", t.cookieSignature(c.Name, c.Value)
-	answer.Add("Set-Cookie", c.String())
-	answer.Add("Set-Cookie", signature.String())
 }
 
 // clearCookie takes a cookie and its signature away.
-func (t *Tenant) clearCookie(answer http.Header, name, path string) {
+func clearCookie(answer http.Header, name, path string) {
 	for _, name := range []string{name, name + ".sig"} {
-		gone := &http.Cookie{Name: name, Path: path, Expires: time.Unix(1, 0), HttpOnly: true, SameSite: http.SameSiteLaxMode}
+		//nolint:gosec // it holds nothing
+		gone := http.Cookie{Name: name, Path: path, Expires: time.Unix(1, 0), HttpOnly: true, SameSite: http.SameSiteLaxMode}
 		answer.Add("Set-Cookie", gone.String())
 	}
 }

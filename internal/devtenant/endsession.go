@@ -96,6 +96,6 @@ func (t *Tenant) confirmEndLocked(r *http.Request, now time.Time) Answer {
 		destination = withQuery(asked.redirectURI, added)
 	}
 	answer := redirect(destination, http.Header{})
-	t.clearCookie(answer.Header, sessionCookie, "/")
+	clearCookie(answer.Header, sessionCookie, "/")
 	return answer
 }

@@ -74,9 +74,8 @@ func (t *Tenant) revokeLocked(g *grant) {
 	maps.DeleteFunc(t.issued.refreshTokens, func(_ string, r *refreshToken) bool { return r.grant == g })
 }
 
-// validLocked reports whether codes and refresh tokens of this authorization
-// may still be used.
+// validLocked reports whether a code or refresh token of this authorization
+// may be used. Those of a revoked grant are not even found.
 func (t *Tenant) validLocked(a *authorization, now time.Time) bool {
-	return !a.grant.revoked && now.Before(a.grant.expires) &&
-		(!a.endsWithSession() || t.liveLocked(a.session, now))
+	return now.Before(a.grant.expires) && (!a.endsWithSession() || t.liveLocked(a.session, now))
 }

@@ -18,11 +18,10 @@ func (t *Tenant) interactLocked(request url.Values, app App, now time.Time) Answ
 	id := randomID()
 	t.browsers.interactions[id] = &interaction{request: request, expires: now.Add(interactionLife)}
 	header := http.Header{}
-	life := int(interactionLife.Seconds())
-	t.setCookie(header, &http.Cookie{Name: interactionCookie, Value: id, MaxAge: life, HttpOnly: true})
-	t.setCookie(header, &http.Cookie{Name: resumeCookie, Value: id, Path: AuthorizationPath + "/" + id, MaxAge: life, HttpOnly: true})
+	t.setCookie(header, cookie{name: interactionCookie, value: id, life: interactionLife})
+	t.setCookie(header, cookie{name: resumeCookie, value: id, path: AuthorizationPath + "/" + id, life: interactionLife})
 	shown := url.QueryEscape(string(mustMarshal(map[string]string{"appId": app.ID})))
-	t.setCookie(header, &http.Cookie{Name: appCookie, Value: shown})
+	t.setCookie(header, cookie{name: appCookie, value: shown, forScripts: true})
 	query := url.Values{"app_id": {app.ID}}
 	for _, name := range pageParameters {
 		if request.Has(name) {
@@ -96,6 +95,6 @@ func (t *Tenant) resumeLocked(r *http.Request, now time.Time) Answer {
 		return t.interactLocked(waiting.request, app, now)
 	}
 	answer := t.decideLocked(r, waiting.request, app, waiting.user, now)
-	t.clearCookie(answer.Header, resumeCookie, r.URL.Path)
+	clearCookie(answer.Header, resumeCookie, r.URL.Path)
 	return answer
 }

@@ -60,3 +60,36 @@ func TestPublicClientsRotateAtEachUseWithinOneLife(t *testing.T) {
 		t.Errorf("status %d after 14 days", status)
 	}
 }
+
+// As with a code, `invalid_target` comes too late to save the token.
+func TestRefusedResourceUsesARotatingTokenUp(t *testing.T) {
+	s := newSite(t)
+	token := s.refreshToken(url.Values{"client_id": {spa}})
+	status, answer := s.refresh(token, url.Values{"client_id": {spa}, "client_secret": nil, "resource": {nobodysAPI}})
+	if status != 400 || answer["error"] != "invalid_target" {
+		t.Fatalf("status %d, %v", status, answer)
+	}
+	s.advance(4 * time.Second)
+	if status, answer := s.refresh(token, public); status != 400 || answer["error"] != "invalid_grant" {
+		t.Errorf("status %d, %v", status, answer)
+	}
+}
+
+// However often the refresh token is renewed, the grant lives 180 days.
+func TestRotationDoesNotOutliveTheGrant(t *testing.T) {
+	s := newSite(t)
+	token := s.refreshToken(nil)
+	begin := s.Now()
+	for s.Now().Sub(begin) < 170*day {
+		s.advance(10 * day)
+		status, answer := s.refresh(token, nil)
+		if status != 200 {
+			t.Fatalf("status %d after %v", status, s.Now().Sub(begin))
+		}
+		token, _ = answer["refresh_token"].(string)
+	}
+	s.advance(10 * day)
+	if status, answer := s.refresh(token, nil); status != 400 || answer["error"] != "invalid_grant" {
+		t.Errorf("status %d, %v", status, answer)
+	}
+}

@@ -44,11 +44,11 @@ func TestBasicThatIsWrongIsChallenged(t *testing.T) {
 		status        int
 		challenge     string
 	}{
-		"secret":   {nil, basic(web, "guess"), 401, `Basic realm="http://localhost:3001/oidc", error="invalid_client", error_description="client authentication failed"`},
-		"two ways": {url.Values{"client_secret": {webSecret}}, basic(web, webSecret), 400, ""},
-		"two IDs":  {url.Values{"client_id": {spa}}, basic(web, webSecret), 400, ""},
+		"secret":   {nil, basic("guess"), 401, `Basic realm="http://localhost:3001/oidc", error="invalid_client", error_description="client authentication failed"`},
+		"two ways": {url.Values{"client_secret": {webSecret}}, basic(webSecret), 400, ""},
+		"two IDs":  {url.Values{"client_id": {spa}}, basic(webSecret), 400, ""},
 		"scheme":   {url.Values{"client_id": {web}}, "Bearer x", 400, ""},
-		"good":     {url.Values{"client_id": {web}}, basic(web, webSecret), 400, ""}, // the refresh token is missing
+		"good":     {url.Values{"client_id": {web}}, basic(webSecret), 400, ""}, // the refresh token is missing
 		"no Basic": {url.Values{"client_id": {web}, "client_secret": {"guess"}}, "", 401, ""},
 	} {
 		form := change(url.Values{"grant_type": {"refresh_token"}}, test.form)
@@ -65,8 +65,9 @@ func TestBasicThatIsWrongIsChallenged(t *testing.T) {
 	}
 }
 
-func basic(id, secret string) string {
-	return "Basic " + base64.StdEncoding.EncodeToString([]byte(id+":"+secret))
+// basic is client_secret_basic of the web app.
+func basic(secret string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(web+":"+secret))
 }
 
 // Scopes are those that the person has now, of those that were granted then.

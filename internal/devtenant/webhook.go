@@ -6,6 +6,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"net/http"
 )
 
@@ -26,9 +27,7 @@ type Event map[string]any
 // the header afterwards.
 func (w Webhook) Request(ctx context.Context, event Event) (*http.Request, error) {
 	sent := Event{"hookId": w.ID}
-	for name, value := range event {
-		sent[name] = value
-	}
+	maps.Copy(sent, event)
 	return w.RawRequest(ctx, mustMarshal(sent))
 }
 

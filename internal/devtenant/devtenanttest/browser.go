@@ -104,17 +104,12 @@ func (b *Browser) navigate(method string, to *url.URL, form url.Values) Page {
 		if !b.atTenant(to) {
 			return Page{Left: to}
 		}
-		response, err := b.send(method, to, form)
+		page, location, err := b.send(method, to, form)
 		if err != nil {
 			b.tb.Fatalf("%s %s: %v", method, to.Path, err)
 		}
-		body, err := io.ReadAll(response.Body)
-		if err != nil {
-			b.tb.Fatal(err)
-		}
-		location := response.Header.Get("Location")
 		if location == "" {
-			return Page{Status: response.StatusCode, URL: to, Body: string(body)}
+			return page
 		}
 		method, form, to = http.MethodGet, nil, to.ResolveReference(b.parse(location))
 	}
@@ -122,10 +117,11 @@ func (b *Browser) navigate(method string, to *url.URL, form url.Values) Page {
 	return Page{}
 }
 
-func (b *Browser) send(method string, to *url.URL, form url.Values) (*http.Response, error) {
+// send sends one request, and returns the page or where it redirects.
+func (b *Browser) send(method string, to *url.URL, form url.Values) (page Page, location string, err error) {
 	r, err := http.NewRequestWithContext(b.tb.Context(), method, to.String(), strings.NewReader(form.Encode()))
 	if err != nil {
-		return nil, fmt.Errorf("making the request: %w", err)
+		return Page{}, "", fmt.Errorf("making the request: %w", err)
 	}
 	if method == http.MethodPost {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -135,10 +131,15 @@ func (b *Browser) send(method string, to *url.URL, form url.Values) (*http.Respo
 	}
 	response, err := serve(b.tenant, r)
 	if err != nil {
-		return nil, err
+		return Page{}, "", err
 	}
+	defer response.Body.Close()
 	b.jar.SetCookies(to, response.Cookies())
-	return response, nil
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return Page{}, "", fmt.Errorf("reading the answer: %w", err)
+	}
+	return Page{Status: response.StatusCode, URL: to, Body: string(body)}, response.Header.Get("Location"), nil
 }
 
 // atTenant reports whether a URL is the tenant's: browsers know it by its
