@@ -150,7 +150,7 @@ func checkChallenge(given url.Values, app App) *oidcError {
 // decideLocked answers a request that is sound: with a code, with an error, or
 // with the page. signedIn is who has just come from the page.
 func (t *Tenant) decideLocked(r *http.Request, request url.Values, app App, signedIn string, now time.Time) Answer {
-	cookie, session := t.sessionLocked(r, now)
+	value, session := t.sessionLocked(r, now)
 	// A suspended or deleted person's session is none.
 	if session != nil && t.activeLocked(session.user) == nil {
 		session = nil
@@ -170,7 +170,7 @@ func (t *Tenant) decideLocked(r *http.Request, request url.Values, app App, sign
 	if signedIn != "" {
 		session = t.signInLocked(session, signedIn, now)
 	}
-	t.keepLocked(cookies, cookie, session, now)
+	t.keepLocked(cookies, value, session, signedIn != "", now)
 	var answer Answer
 	switch {
 	case !t.directory.people[session.user].withdrawn[app.ID]:

@@ -73,22 +73,25 @@ func newBrowsers() browsers {
 func (t *Tenant) sessionLocked(r *http.Request, now time.Time) (value string, s *browserSession) {
 	value = t.readCookie(r, sessionCookie)
 	s = t.browsers.sessions[value]
-	if s == nil || s.ended || !now.Before(s.expires) {
+	if s == nil || !t.liveLocked(s, now) {
 		return "", nil
 	}
 	return value, s
 }
 
-// liveLocked reports whether the session is signed in still.
+// liveLocked reports whether the session has neither ended nor expired.
 func (t *Tenant) liveLocked(s *browserSession, now time.Time) bool {
 	return !s.ended && now.Before(s.expires)
 }
 
-// keepLocked stores a session under a new cookie, which every step of a sign-in
-// changes, and renews it.
-func (t *Tenant) keepLocked(answer http.Header, old string, s *browserSession, now time.Time) {
-	delete(t.browsers.sessions, old)
-	value := randomID()
+// keepLocked renews a session. A sign-in changes its cookie, so that nobody
+// can plant one beforehand. Otherwise it stays: of several tabs that open at
+// once, all have sent the old one.
+func (t *Tenant) keepLocked(answer http.Header, value string, s *browserSession, signedIn bool, now time.Time) {
+	if value == "" || signedIn {
+		delete(t.browsers.sessions, value)
+		value = randomID()
+	}
 	s.expires = now.Add(sessionLife)
 	t.browsers.sessions[value] = s
 	t.setCookie(answer, cookie{name: sessionCookie, value: value, life: sessionLife})
@@ -112,10 +115,6 @@ func (t *Tenant) grantLocked(s *browserSession, app App, now time.Time) *appSess
 func (t *Tenant) endLocked(s *browserSession) {
 	s.ended = true
 	maps.DeleteFunc(t.browsers.sessions, func(_ string, other *browserSession) bool { return other == s })
-	maps.DeleteFunc(t.issued.codes, func(_ string, c *code) bool { return c.session == s && c.endsWithSession() })
-	maps.DeleteFunc(t.issued.refreshTokens, func(_ string, r *refreshToken) bool {
-		return r.session == s && r.endsWithSession()
-	})
 }
 
 // EndSessions ends all sessions of a person as an administrator does: no

@@ -42,10 +42,10 @@ func (t *Tenant) askEndLocked(given url.Values, r *http.Request, now time.Time) 
 		asked.redirectURI = uri
 	}
 	cookies := http.Header{}
-	cookie, session := t.sessionLocked(r, now)
+	value, session := t.sessionLocked(r, now)
 	if session == nil {
 		session = &browserSession{apps: map[string]*appSession{}}
-		t.keepLocked(cookies, cookie, session, now)
+		t.keepLocked(cookies, value, session, false, now)
 	}
 	session.xsrf, session.ending = randomID(), asked
 	form := formPost(endSessionConfirmPath, url.Values{"xsrf": {session.xsrf}, "logout": {"yes"}})

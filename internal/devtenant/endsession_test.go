@@ -67,6 +67,10 @@ func TestSignOutOfNobody(t *testing.T) {
 func TestSignOutTakesTheForm(t *testing.T) {
 	s := newSite(t)
 	s.signIn(nil)
+	confirm := devtenanttest.Page{URL: mustParse(t, s.Issuer()+"/session/end/confirm")}
+	if page := s.browser.Submit(confirm, url.Values{"xsrf": {""}}); page.Status != 400 {
+		t.Errorf("without a form: status %d", page.Status)
+	}
 	form := s.browser.Open(s.endSession(nil))
 	form.Body = strings.Replace(form.Body, `name="xsrf"`, `name="other"`, 1)
 	if page := s.browser.Submit(form, nil); page.Status != 400 {
