@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant/devtenanttest"
 )
 
@@ -140,4 +141,15 @@ func mustParse(t *testing.T, address string) *url.URL {
 		t.Fatal(err)
 	}
 	return parsed
+}
+
+// The page, the form and their steps are no requests of their own.
+func TestOneSignInAndOutCountsOnce(t *testing.T) {
+	s := newSite(t)
+	s.SignInAs("")
+	s.signIn(nil)
+	s.browser.SignOut(s.endSession(nil))
+	if got, want := s.Counts(), (devtenant.Counts{Authorization: 1, EndSession: 1}); got != want {
+		t.Errorf("counted %+v, want %+v", got, want)
+	}
 }
