@@ -61,7 +61,7 @@ func inspectTenant(ctx context.Context, cfg tenantConfig) (*tenantReport, error)
 
 	report := &tenantReport{
 		OK: err == nil, Endpoint: cfg.Endpoint, Accepted: cfg.acceptedIssuers(),
-		JWKSURI: source.jwksURI, Requests: transport.exchanges, Keys: []keyStatus{},
+		JWKSURI: legible(source.jwksURI), Requests: transport.exchanges, Keys: []keyStatus{},
 	}
 	report.readExchanges(cfg)
 	if err != nil {
@@ -116,7 +116,7 @@ func (t *notingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	started := time.Now()
 	resp, err := t.RoundTripper.RoundTrip(r)
 	took := time.Since(started)
-	e := exchange{URL: r.URL.Redacted(), Milliseconds: took.Milliseconds()}
+	e := exchange{URL: legible(r.URL.Redacted()), Milliseconds: took.Milliseconds()}
 	if err != nil {
 		e.Error = errorText(err)
 		t.exchanges = append(t.exchanges, e)

@@ -70,7 +70,7 @@ func newCommand(cmd *cobra.Command, run func(cmd *cobra.Command) (yes bool, err 
 		}
 		cmd.SilenceErrors = true
 		if err != nil {
-			cmd.PrintErrf("Error: %v\n", err)
+			cmd.PrintErrf("Error: %s\n", legibleLines(err.Error()))
 			return err
 		}
 		if !yes {
@@ -84,7 +84,7 @@ func newCommand(cmd *cobra.Command, run func(cmd *cobra.Command) (yes bool, err 
 // usageError tells a mistake in one sentence and makes exit code 2 of it.
 func usageError(cmd *cobra.Command, err error) error {
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
-	cmd.PrintErrf("Error: %v\nRun '%s --help' for usage.\n", err, cmd.CommandPath())
+	cmd.PrintErrf("Error: %s\nRun '%s --help' for usage.\n", legibleLines(err.Error()), cmd.CommandPath())
 	// Caddy's type for exit codes is not exported, its wrapper is.
 	return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return exitUsage, nil })(cmd, nil)
 }

@@ -203,10 +203,5 @@ func readableSegment(segment string) json.RawMessage {
 		return nil
 	}
 	// JSON escapes the control characters of ASCII, but not the others.
-	return json.RawMessage(strings.Map(func(r rune) rune {
-		if r != '\n' && holdsControl(string(r)) {
-			return '\ufffd'
-		}
-		return r
-	}, indented.String()))
+	return json.RawMessage(legibleLines(indented.String()))
 }

@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"strings"
-	"unicode"
 )
 
 // failureKind says why keys could not be had. Logs and metrics tell failures
@@ -85,27 +84,4 @@ func isTLSError(err error) bool {
 	}
 	// Alerts of the other side have no exported type.
 	return strings.Contains(err.Error(), "tls: ")
-}
-
-// maxErrorText bounds what a tenant can put into our logs through a URL or a
-// kid in an error.
-const maxErrorText = 512
-
-// errorText is an error fit for a log line and the admin API.
-func errorText(err error) string {
-	text := strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, err.Error())
-	return cut(text, maxErrorText)
-}
-
-// cut shortens a text to at most n bytes and a mark.
-func cut(text string, n int) string {
-	if len(text) <= n {
-		return text
-	}
-	return strings.ToValidUTF8(text[:n], "") + "…"
 }

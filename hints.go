@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode"
 )
 
 // hint tells the operator how to fix what a refusal shows. It is computed only
@@ -254,26 +253,4 @@ func withoutScheme(uri string) string {
 		return uri
 	}
 	return rest
-}
-
-// maxLogField bounds what a log line takes from a token.
-const maxLogField = 128
-
-// loggable cuts a text from a token to what a log line may show: at most 128
-// characters, none of them a control character.
-func loggable(s string) string {
-	count := 0
-	for i := range s {
-		if count == maxLogField {
-			s = s[:i]
-			break
-		}
-		count++
-	}
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return -1
-		}
-		return r
-	}, s)
 }

@@ -55,7 +55,7 @@ func parseJWKS(document []byte) (*jwks, error) {
 		}
 		if err != nil {
 			if len(set.leftOut) < maxLeftOut {
-				set.leftOut = append(set.leftOut, leftOutKey{position: i, kid: rawKID(raw), reason: cut(err.Error(), maxReason)})
+				set.leftOut = append(set.leftOut, leftOutKey{position: i, kid: rawKID(raw), reason: cut(legible(err.Error()), maxReason)})
 			}
 			continue
 		}

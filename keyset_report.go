@@ -64,7 +64,7 @@ func (ks *KeySet) status() tenantStatus {
 	if s == nil {
 		return status
 	}
-	status.JWKSURI, status.Source, status.FetchedAt = s.jwksURI, s.source, s.fetchedAt
+	status.JWKSURI, status.Source, status.FetchedAt = legible(s.jwksURI), s.source, s.fetchedAt
 	for _, kid := range slices.Sorted(maps.Keys(s.keys)) {
 		status.Keys = append(status.Keys, s.keys[kid].status())
 	}
@@ -72,7 +72,7 @@ func (ks *KeySet) status() tenantStatus {
 }
 
 func (k *verificationKey) status() keyStatus {
-	return keyStatus{KID: k.kid, KTY: k.kty, CRV: k.crv, Algorithms: slices.Clone(k.algorithms)}
+	return keyStatus{KID: legible(k.kid), KTY: k.kty, CRV: k.crv, Algorithms: slices.Clone(k.algorithms)}
 }
 
 // reportSuccess logs what is new: that keys are there again, that they have
@@ -143,20 +143,20 @@ func (ks *KeySet) observe(env *environment, result string, s *snapshot) {
 	env.observer(report)
 }
 
-// keyChanges lists the IDs of keys that came and went. The first keys of a
-// process are no change.
+// keyChanges lists the IDs of keys that came and went, for people. The first
+// keys of a process are no change.
 func keyChanges(old, s *snapshot) (added, removed []string) {
 	if old == nil {
 		return nil, nil
 	}
 	for _, kid := range slices.Sorted(maps.Keys(s.keys)) {
 		if !old.has(s.keys[kid]) {
-			added = append(added, kid)
+			added = append(added, legible(kid))
 		}
 	}
 	for _, kid := range slices.Sorted(maps.Keys(old.keys)) {
 		if !s.has(old.keys[kid]) {
-			removed = append(removed, kid)
+			removed = append(removed, legible(kid))
 		}
 	}
 	return added, removed

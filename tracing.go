@@ -18,7 +18,7 @@ func (s *requestState) describeSpan(ctx context.Context, reason Reason) {
 	var attributes []attribute.KeyValue
 	add := func(name, value string) {
 		if value != "" {
-			attributes = append(attributes, attribute.String(name, printable(value)))
+			attributes = append(attributes, attribute.String(name, legible(value)))
 		}
 	}
 	if s.info != nil {
