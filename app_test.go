@@ -151,7 +151,7 @@ func TestTheNewestLiveConfigLendsItsEnvironment(t *testing.T) {
 			}
 		}
 		// The last requests of a server that shuts down come after Stop.
-		if s := ks.await(t.Context()); s == nil || s.key(tenant.SigningKID()) == nil {
+		if s := ks.await(t.Context(), nobody); s == nil || s.key(tenant.SigningKID()) == nil {
 			t.Error("no keys after Stop")
 		}
 		do(t, second.Cleanup)
@@ -162,7 +162,7 @@ func TestRequestBeforeStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tenant := newTenant()
 		a, ks, _ := provisioned(t, tenant, testConfig())
-		if s := ks.await(t.Context()); s == nil {
+		if s := ks.await(t.Context(), nobody); s == nil {
 			t.Fatal("the request was not served")
 		}
 		before := tenant.Counts()
@@ -258,7 +258,7 @@ func TestTenantsAreKeptApart(t *testing.T) {
 		a, ks, _ := provisioned(t, one, testConfig())
 		b, otherKS, _ := provisioned(t, other, otherConfig)
 		do(t, a.Start, b.Start)
-		s, otherS := ks.await(t.Context()), otherKS.await(t.Context())
+		s, otherS := ks.await(t.Context(), nobody), otherKS.await(t.Context(), nobody)
 		kid := one.SigningKID()
 		if s.key(kid) == nil || otherS.key(kid) == nil || s.has(otherS.key(kid)) || otherS.has(s.key(kid)) {
 			t.Error("two tenants share a key")
@@ -286,7 +286,7 @@ func TestConfigsThatComeAndGoAtOnce(t *testing.T) {
 					t.Error(err)
 				}
 			})
-			all.Go(func() { ks.await(t.Context()) })
+			all.Go(func() { ks.await(t.Context(), nobody) })
 		}
 		all.Wait()
 		if references(testConfig()) != 1 {

@@ -31,7 +31,7 @@ func signatureAttacks() []attack {
 		octets[47], octets[95] = r, s
 		return octets
 	}
-	return slices.Concat(from("RFC 8725 section 3.4; CVE-2022-21449 (Java): numbers out of range", []attack{
+	return slices.Concat(saltAttacks(), from("RFC 8725 section 3.4; CVE-2022-21449 (Java): numbers out of range", []attack{
 		{"signature r = 0, s = 1", unsigned(nil, signatureOf(halves(0, 1))), ReasonBadSignature, "", ""},
 		{"signature r = 1, s = 0", unsigned(nil, signatureOf(halves(1, 0))), ReasonBadSignature, "", ""},
 		{"signature r = s = 1", unsigned(nil, signatureOf(halves(1, 1))), ReasonBadSignature, "", ""},
@@ -112,6 +112,82 @@ func signatureAttacks() []attack {
 		{"an RSA signature of zeros", unsigned(map[string]any{"kid": "rsa", "alg": "RS256"}, signatureOf(make([]byte, 256))), ReasonBadSignature, "", ""},
 		{"a key that the set has for encryption", unsigned(map[string]any{"kid": "rsa-enc", "alg": "RS256"}, signWith(jwt.SigningMethodRS256, rsaKey())), ReasonUnknownKey, "kid", ""},
 	}))
+}
+
+// saltAttacks are RSA-PSS signatures of the right key whose salt is not as long
+// as the hash.
+func saltAttacks() []attack {
+	var attacks []attack
+	for _, method := range []*jwt.SigningMethodRSAPSS{jwt.SigningMethodPS256, jwt.SigningMethodPS384, jwt.SigningMethodPS512} {
+		hash := method.Hash.Size()
+		for name, length := range map[string]int{
+			"without a salt":                 0,
+			"with a salt an octet too short": hash - 1,
+			"with a salt an octet too long":  hash + 1,
+			"with the longest salt":          rsaKey().Size() - hash - 2,
+		} {
+			attacks = append(attacks, attack{
+				name:   method.Alg() + " " + name,
+				token:  unsigned(map[string]any{"kid": "rsa", "alg": method.Alg()}, signSalted(method.Hash, length)),
+				reason: ReasonBadSignature,
+			})
+		}
+	}
+	return from("RFC 7518 section 3.5: the salt is as long as the hash; golang-jwt takes any", attacks)
+}
+
+// signSalted signs with rsaKey and a salt of this length, as RFC 8017 section
+// 9.1.1 has it. crypto/rsa cannot sign without a salt: it takes a length of 0
+// for the longest one.
+func signSalted(hash crypto.Hash, saltLength int) func(testing.TB, *devtenant.Tenant, string) []byte {
+	return func(_ testing.TB, _ *devtenant.Tenant, input string) []byte {
+		sum := func(parts ...[]byte) []byte {
+			h := hash.New()
+			for _, part := range parts {
+				h.Write(part)
+			}
+			return h.Sum(nil)
+		}
+		salt := bytes.Repeat([]byte{7}, saltLength)
+		digest := sum(make([]byte, 8), sum([]byte(input)), salt)
+		block := make([]byte, rsaKey().Size()-hash.Size()-1)
+		copy(block[len(block)-saltLength-1:], append([]byte{1}, salt...))
+		for counter, at := byte(0), 0; at < len(block); counter++ { // MGF1
+			for _, octet := range sum(digest, []byte{0, 0, 0, counter}) {
+				if at < len(block) {
+					block[at] ^= octet
+					at++
+				}
+			}
+		}
+		block[0] &= 0x7f // the key has a multiple of 8 bits
+		encoded := new(big.Int).SetBytes(slices.Concat(block, digest, []byte{0xbc}))
+		return encoded.Exp(encoded, rsaKey().D, rsaKey().N).FillBytes(make([]byte, rsaKey().Size()))
+	}
+}
+
+// What the attacks with odd salts show is only so much worth if the same
+// function signs well with the right one, and if golang-jwt still takes them.
+func TestPSSNeedsASaltAsLongAsTheHash(t *testing.T) {
+	for _, library := range []*jwt.SigningMethodRSAPSS{jwt.SigningMethodPS256, jwt.SigningMethodPS384, jwt.SigningMethodPS512} {
+		hash := library.Hash.Size()
+		for length := range rsaKey().Size() - hash - 1 {
+			if length > hash+2 && length < rsaKey().Size()-hash-3 {
+				continue
+			}
+			signature := signSalted(library.Hash, length)(t, nil, "input")
+			if err := library.Verify("input", signature, &rsaKey().PublicKey); err != nil {
+				t.Errorf("%s, salt of %d: golang-jwt does not verify it: %v", library.Alg(), length, err)
+			}
+			ours := signingMethods[library.Alg()]
+			if err := ours.Verify("input", signature, &rsaKey().PublicKey); (err == nil) != (length == hash) {
+				t.Errorf("%s, salt of %d: %v", library.Alg(), length, err)
+			}
+			if _, same := ours.(*jwt.SigningMethodRSAPSS); !same {
+				t.Errorf("%s is not a method of golang-jwt's", library.Alg())
+			}
+		}
+	}
 }
 
 // signBeyondOrder signs with ed25519Key and adds the group's order to S, which

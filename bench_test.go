@@ -26,10 +26,10 @@ func BenchmarkValidator(b *testing.B) {
 		tenant := devtenant.New(devtenant.Options{Algorithm: algorithm})
 		token := tenant.Token(devtenant.TokenRequest{Subject: "user-1", ClientID: "app-1", Resource: testAPI, Scope: "read write"})
 		validate := func(b *testing.B, v *validator) {
-			now := time.Now()
+			now := fixed(time.Now())
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, refusal := v.validate(b.Context(), token, now); refusal != nil {
+				if _, refusal := v.validate(b.Context(), token, now, nil); refusal != nil {
 					b.Fatal(refusal.Reason)
 				}
 			}
@@ -48,10 +48,10 @@ func BenchmarkValidator(b *testing.B) {
 		b.Run(algorithm+"/validator, forged", func(b *testing.B) {
 			thief := devtenant.New(devtenant.Options{Algorithm: algorithm, Issuer: tenant.Issuer()})
 			claims := tenant.Claims(devtenant.TokenRequest{Subject: "user-1", ClientID: "app-1", Resource: testAPI, Scope: "read write"})
-			forged, now := thief.Sign(map[string]any{"kid": tenant.SigningKID()}, claims), time.Now()
+			forged, now := thief.Sign(map[string]any{"kid": tenant.SigningKID()}, claims), fixed(time.Now())
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, refusal := uncached.validate(b.Context(), forged, now); reasonOf(refusal) != ReasonBadSignature {
+				if _, refusal := uncached.validate(b.Context(), forged, now, nil); reasonOf(refusal) != ReasonBadSignature {
 					b.Fatal(reasonOf(refusal))
 				}
 			}

@@ -160,7 +160,7 @@ func TestCapturedTokens(t *testing.T) {
 		v := validatorOf(keySetOf(t, captured(t, test.keys), capturedIssuer))
 		v.rules.types, v.rules.algorithms = normalizeTypes(test.site.TokenTypes), test.site.Algorithms
 
-		info, refusal := v.validate(t.Context(), token.Token, token.moment())
+		info, refusal := v.validate(t.Context(), token.Token, fixed(token.moment()), nil)
 		var id string
 		if refusal == nil {
 			id, refusal = q.check(info, wantedOrganizations{ids: test.site.Organizations, resolved: true})
@@ -217,7 +217,7 @@ func TestCapturedTokensExpire(t *testing.T) {
 			expires.Add(9 * time.Second):     "",
 			expires.Add(10 * time.Second):    ReasonExpired,
 		} {
-			if _, refusal := v.validate(t.Context(), token.Token, at); reasonOf(refusal) != want {
+			if _, refusal := v.validate(t.Context(), token.Token, fixed(at), nil); reasonOf(refusal) != want {
 				t.Errorf("%s at %v: %q, not %q", name, at, reasonOf(refusal), want)
 			}
 		}

@@ -102,7 +102,7 @@ func (h *Handler) examine(r *http.Request, token string, asked askedOrganization
 	)
 	if len(asked.unknown) == 0 {
 		info, organization, refusal = h.decide(r, found)
-	} else if info, refusal = h.validator.validate(r.Context(), token, e.now); refusal == nil {
+	} else if info, refusal = h.validator.validate(r.Context(), token, h.now, nil); refusal == nil {
 		organization, refusal = h.requirements.check(info, suited(info, h.requirements.model))
 	}
 	e.checkToken(r.Context())

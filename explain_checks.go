@@ -17,7 +17,7 @@ const none = "none"
 
 // add notes what a check said.
 func (e *examination) add(name, found, asked string, refusal *Refusal) {
-	result := checkResult{Check: name, Result: checkOK, Found: cmp.Or(loggable(found), none), Asked: asked}
+	result := checkResult{Check: name, Result: checkOK, Found: cmp.Or(loggable(found), none), Asked: legible(asked)}
 	if refusal != nil {
 		result.Result, result.Reason, result.refusal = checkFailed, refusal.Reason, refusal
 	}
@@ -58,7 +58,7 @@ func (e *examination) checkClaims() {
 }
 
 func (e *examination) checkSignature(ctx context.Context, parsed *jws) {
-	snapshot := e.handler.validator.keys.await(ctx)
+	snapshot := e.handler.validator.keys.await(ctx, nobody)
 	if snapshot == nil {
 		e.add("key", "", "the tenant's keys", refuseKeysUnavailable(0))
 		return

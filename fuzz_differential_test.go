@@ -71,7 +71,7 @@ func newDifferential(tb testing.TB) *differential {
 // ours is the whole decision of a global site of this package.
 func (d *differential) ours(tb testing.TB, token string) (*AuthInfo, *Refusal) {
 	tb.Helper()
-	info, refusal := d.validator.validate(tb.Context(), token, d.now)
+	info, refusal := d.validator.validate(tb.Context(), token, fixed(d.now), nil)
 	if refusal == nil {
 		_, refusal = d.site.check(info, wantedOrganizations{})
 	}

@@ -2,6 +2,7 @@ package logtoauth
 
 import (
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -71,7 +72,7 @@ func (h *Handler) admit(state *requestState, r *http.Request, found credential) 
 // decide judges a token and its use in this request. With a refusal it
 // returns the claims as far as they were read, for the operator's log.
 func (h *Handler) decide(r *http.Request, found credential) (info *AuthInfo, organization string, refusal *Refusal) {
-	info, refusal = h.validator.validate(r.Context(), found.token, h.now())
+	info, refusal = h.validator.validate(r.Context(), found.token, h.now, func() requester { return requesterOf(r) })
 	if refusal != nil {
 		return info, "", refusal
 	}
@@ -80,6 +81,18 @@ func (h *Handler) decide(r *http.Request, found credential) (info *AuthInfo, org
 		refusal = h.origins.check(r)
 	}
 	return info, organization, refusal
+}
+
+// requesterOf tells who waits if this request must wait for keys: the client
+// as Caddy knows it, which is the proxy's address where trusted_proxies does
+// not name the proxy.
+func requesterOf(r *http.Request) requester {
+	text, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	address, err := netip.ParseAddr(text)
+	if err != nil { // "@" or nothing on a Unix socket
+		return nobody
+	}
+	return requesterAt(address)
 }
 
 // addVary names the headers a token may stand in. The slice is new for each

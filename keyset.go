@@ -54,7 +54,7 @@ type KeySet struct {
 
 	maxStale time.Duration
 	held     atomic.Pointer[snapshot]
-	waiting  atomic.Int32
+	waiting  waitingRoom
 
 	life       context.Context // ends with the key set
 	end        context.CancelFunc

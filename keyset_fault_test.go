@@ -114,7 +114,7 @@ func TestFaultAtStart(t *testing.T) {
 				b := newBench(t, newTenant(), testConfig(), nil)
 				f.set(b.Tenant)
 				began := time.Now()
-				if b.ks.await(t.Context()) != nil {
+				if b.ks.await(t.Context(), nobody) != nil {
 					t.Fatal("the answer was believed")
 				}
 				waited, most := time.Since(began), time.Duration(0)
@@ -198,7 +198,7 @@ func TestOutageLongerThanMaxStale(t *testing.T) {
 		if b.ks.current(time.Now()) != nil {
 			t.Fatal("the keys serve beyond max_stale")
 		}
-		if b.ks.await(t.Context()) != nil || b.ks.awaitKey(t.Context(), b.SigningKID()) != nil {
+		if b.ks.await(t.Context(), nobody) != nil || b.ks.awaitKey(t.Context(), b.SigningKID(), nobody) != nil {
 			t.Error("a request got keys older than max_stale")
 		}
 		advance(time.Minute)
@@ -290,7 +290,7 @@ func TestDiscoveryDocumentOfAnotherTenantIsRefused(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t, newTenant(), testConfig(), nil)
 				b.SetDiscovery(discoveryWith(t, b.Tenant, tt.members))
-				if b.ks.await(t.Context()) != nil || b.Counts().JWKS != 0 {
+				if b.ks.await(t.Context(), nobody) != nil || b.Counts().JWKS != 0 {
 					t.Errorf("its keys were asked for: %+v", b.Counts())
 				}
 				if reason := b.reason(); reason != tt.reason {
@@ -384,7 +384,7 @@ func TestFailureKinds(t *testing.T) {
 			b := newBenchOver(t, newTenant(), roundTripper(func(*http.Request) (*http.Response, error) {
 				return nil, tt.err
 			}), testConfig(), nil)
-			b.ks.await(t.Context())
+			b.ks.await(t.Context(), nobody)
 			advance(time.Minute)
 			if n := b.logs.Len(); n != 1 {
 				t.Fatalf("%d log entries", n)
@@ -413,7 +413,7 @@ func TestKeysLostWhileAnUnknownKeyIsAskedFor(t *testing.T) {
 		v := validatorOf(b.ks)
 		v.rules.issuers = b.ks.cfg.acceptedIssuers()
 		token := b.Token(devtenant.TokenRequest{Subject: "alice", ClientID: "spa", Resource: "https://api.example.com"})
-		if _, refusal := v.validate(t.Context(), token, time.Now()); reasonOf(refusal) != ReasonKeysUnavailable {
+		if _, refusal := v.validate(t.Context(), token, time.Now, nil); reasonOf(refusal) != ReasonKeysUnavailable {
 			t.Errorf("refused as %q, not %q", reasonOf(refusal), ReasonKeysUnavailable)
 		}
 	})

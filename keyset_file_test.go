@@ -73,7 +73,7 @@ func TestJWKSFile(t *testing.T) {
 
 		second := tenant.Rotate("")
 		rewrite(t, path, tenant.JWKS())
-		if s := ks.awaitKey(t.Context(), second); s.key(second) == nil {
+		if s := ks.awaitKey(t.Context(), second, nobody); s.key(second) == nil {
 			t.Error("an unknown kid does not read the file")
 		}
 

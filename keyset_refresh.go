@@ -64,11 +64,13 @@ func (ks *KeySet) nextRound(now time.Time) (*round, time.Duration) {
 		}
 		r = &round{forced: putOff && !now.Before(ks.forcedAt), done: make(chan struct{})}
 	}
+	// Whatever made this fetch due, it answers the one that was put off, and
+	// that was for an unknown kid.
+	r.unconditional = r.unconditional || putOff
+	ks.forcedAt = time.Time{}
 	if r.forced {
 		ks.lastForced = now
 	}
-	// Whatever made this fetch due, it answers the one that was put off.
-	ks.forcedAt = time.Time{}
 	ks.pending, ks.running = nil, r
 	return r, 0
 }
@@ -82,7 +84,8 @@ func (ks *KeySet) run(r *round) {
 	if ks.store != nil && ks.current(began) == nil {
 		ks.store.beginLoad(ks, environment.storage)
 	}
-	got, err := ks.source.fetch(ctx, ks.store != nil && environment.storage != nil && ks.store.isDue(began))
+	toStore := ks.store != nil && environment.storage != nil && ks.store.isDue(began)
+	got, err := ks.source.fetch(ctx, r.unconditional || toStore)
 	switch {
 	case ks.life.Err() != nil:
 		r.err = ks.life.Err()

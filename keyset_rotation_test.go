@@ -27,7 +27,7 @@ func (b *bench) ask(ctx context.Context, kid string) (time.Duration, bool) {
 	began := time.Now()
 	s := b.ks.current(began)
 	if s == nil || s.key(kid) == nil {
-		s = b.ks.awaitKey(ctx, kid)
+		s = b.ks.awaitKey(ctx, kid, nobody)
 	}
 	return time.Since(began), s != nil && s.key(kid) != nil
 }
@@ -82,7 +82,7 @@ func TestRotationDuringAFetchInFlight(t *testing.T) {
 					_, _ = e.Writer.Write(stale.Body)
 				})
 				if forced {
-					go b.ks.awaitKey(t.Context(), "made-up")
+					go b.ks.awaitKey(t.Context(), "made-up", nobody)
 				} else {
 					go func() { _ = b.ks.refreshNow(t.Context()) }()
 				}
@@ -304,7 +304,7 @@ func TestProberThatDisconnectsDoesNotEndTheSharedFetch(t *testing.T) {
 		kid := b.Rotate("")
 		b.SetJWKSFault(devtenant.Slow)
 		ctx, disconnect := context.WithCancel(t.Context())
-		go b.ks.awaitKey(ctx, "made-up")
+		go b.ks.awaitKey(ctx, "made-up", nobody)
 		synctest.Wait()
 		found := make(chan bool)
 		go func() {
@@ -325,7 +325,7 @@ func TestKnownKeysAreNotDelayedByAFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := ready(t)
 		b.SetFault(devtenant.Hang)
-		go b.ks.awaitKey(t.Context(), "made-up")
+		go b.ks.awaitKey(t.Context(), "made-up", nobody)
 		synctest.Wait()
 		if waited, found := b.ask(t.Context(), b.SigningKID()); !found || waited != 0 {
 			t.Errorf("waited %v, found %t", waited, found)
@@ -344,7 +344,7 @@ func TestWaitingRequestsAreBounded(t *testing.T) {
 		for range maxWaiting + 100 {
 			all.Go(func() {
 				waiting.Add(1)
-				b.ks.await(t.Context())
+				b.ks.await(t.Context(), nobody)
 				answered.Add(1)
 			})
 		}
@@ -355,8 +355,8 @@ func TestWaitingRequestsAreBounded(t *testing.T) {
 		b.SetFault(devtenant.None)
 		b.Release()
 		all.Wait()
-		if !b.serves(b.SigningKID()) || b.ks.waiting.Load() != 0 {
-			t.Errorf("%d still wait", b.ks.waiting.Load())
+		if !b.serves(b.SigningKID()) || b.ks.waiting.taken != 0 {
+			t.Errorf("%d still wait", b.ks.waiting.taken)
 		}
 	})
 }
@@ -369,7 +369,7 @@ func TestRequestThatGaveUpWaitsNoLonger(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		began := time.Now()
-		b.ks.await(ctx)
+		b.ks.await(ctx, nobody)
 		if waited := time.Since(began); waited != time.Second {
 			t.Errorf("waited %v", waited)
 		}
@@ -430,12 +430,12 @@ func TestInternalEndpointWithAPublicIssuer(t *testing.T) {
 		cfg := testConfig()
 		cfg.Endpoint, cfg.InsecureHTTP = "http://logto:3001", true
 		b := newBench(t, tenant, cfg, nil)
-		if b.ks.await(t.Context()) != nil {
+		if b.ks.await(t.Context(), nobody) != nil {
 			t.Fatal("an issuer that nobody configured was accepted")
 		}
 		cfg.Issuers = []string{"https://login.example.com/oidc"}
 		b = newBench(t, tenant, cfg, nil)
-		if s := b.ks.await(t.Context()); s == nil || s.jwksURI != "http://logto:3001/oidc/jwks" {
+		if s := b.ks.await(t.Context(), nobody); s == nil || s.jwksURI != "http://logto:3001/oidc/jwks" {
 			t.Errorf("snapshot %+v: %s", s, b.ks.status().LastError)
 		}
 	})

@@ -176,7 +176,7 @@ func TestKeysAreFetchedWhenStarted(t *testing.T) {
 			t.Fatalf("fetched before the start: %+v", got)
 		}
 		b.ks.start()
-		s := b.ks.await(t.Context())
+		s := b.ks.await(t.Context(), nobody)
 		if s == nil {
 			t.Fatal("no snapshot")
 		}
@@ -210,10 +210,10 @@ func TestKeysAreAsOldAsTheQuestion(t *testing.T) {
 func TestTokenOfAFreshlyRotatedKeyIsFoundAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, newTenant(), testConfig(), nil)
-		b.ks.await(t.Context())
+		b.ks.await(t.Context(), nobody)
 		kid := b.Rotate("")
 		began := time.Now()
-		if s := b.ks.awaitKey(t.Context(), kid); s == nil || s.key(kid) == nil {
+		if s := b.ks.awaitKey(t.Context(), kid, nobody); s == nil || s.key(kid) == nil {
 			t.Fatal("the new key is unknown")
 		}
 		if waited := time.Since(began); waited != 0 {
@@ -232,7 +232,7 @@ func TestNoGoroutineOutlivesTheKeySet(t *testing.T) {
 		if err := b.ks.Destruct(); err != nil {
 			t.Error(err)
 		}
-		if b.ks.await(t.Context()) != nil || b.ks.awaitKey(t.Context(), "x") != nil || b.ks.refreshNow(t.Context()) == nil {
+		if b.ks.await(t.Context(), nobody) != nil || b.ks.awaitKey(t.Context(), "x", nobody) != nil || b.ks.refreshNow(t.Context()) == nil {
 			t.Error("an ended key set serves keys")
 		}
 	})
@@ -247,11 +247,11 @@ func TestEndReleasesRequestsThatWait(t *testing.T) {
 		b := newBench(t, tenant, testConfig(), nil)
 		began := time.Now()
 		var all sync.WaitGroup
-		all.Go(func() { b.ks.await(t.Context()) })
+		all.Go(func() { b.ks.await(t.Context(), nobody) })
 		synctest.Wait()
 		all.Go(func() { _ = b.ks.refreshNow(t.Context()) })
 		synctest.Wait()
-		all.Go(func() { b.ks.awaitKey(t.Context(), "x") })
+		all.Go(func() { b.ks.awaitKey(t.Context(), "x", nobody) })
 		synctest.Wait()
 		if err := b.ks.Destruct(); err != nil {
 			t.Error(err)

@@ -6,27 +6,27 @@ import (
 	"time"
 )
 
-const (
-	// maxWaiting bounds how many requests wait for a fetch at a time. Who is
-	// not let in is answered at once, from what is there.
-	maxWaiting = 1024
-
-	// roundGrace is what a fetch that used up its fetch_timeout may take to
-	// put stored keys in place, before those who wait for it give up.
-	roundGrace = time.Second
-)
+// roundGrace is what a fetch that used up its fetch_timeout may take to put
+// stored keys in place, before those who wait for it give up.
+const roundGrace = time.Second
 
 // round is one fetch, which any number of requests may wait for.
 type round struct {
-	forced bool          // by an unknown kid
-	done   chan struct{} // closed when the snapshot is up to date
-	err    error         // readable after done
+	forced bool // by an unknown kid; starts the cooldown
+
+	// unconditional is set if the answer must be the keys in full. For an
+	// unknown kid it must: a proxy or tenant whose ETag stays the same when
+	// the keys change would hide a rotation for ever by answering 304.
+	unconditional bool
+
+	done chan struct{} // closed when the snapshot is up to date
+	err  error         // readable after done
 }
 
 // await is for a request that finds no snapshot. It waits for the fetch in
 // flight, which takes at most fetch_timeout, and starts the first one: a request may come
 // before the app's Start. While failed fetches back off it returns at once.
-func (ks *KeySet) await(ctx context.Context) *snapshot {
+func (ks *KeySet) await(ctx context.Context, who requester) *snapshot {
 	if s := ks.current(time.Now()); s != nil {
 		return s
 	}
@@ -40,7 +40,7 @@ func (ks *KeySet) await(ctx context.Context) *snapshot {
 	if r != nil {
 		patience, cancel := context.WithTimeout(ctx, ks.cfg.FetchTimeout+roundGrace)
 		defer cancel()
-		ks.wait(patience, r)
+		ks.wait(patience, r, who, true)
 	}
 	return ks.current(time.Now())
 }
@@ -51,7 +51,7 @@ func (ks *KeySet) await(ctx context.Context) *snapshot {
 // tenant is asked at most once per refresh_cooldown this way; within it the
 // answer is immediate, and one fetch is due at its end, so that a key
 // published after a made-up kid is not missed for long.
-func (ks *KeySet) awaitKey(ctx context.Context, kid string) *snapshot {
+func (ks *KeySet) awaitKey(ctx context.Context, kid string, who requester) *snapshot {
 	ks.start()
 	mayForce := true
 	for {
@@ -64,7 +64,7 @@ func (ks *KeySet) awaitKey(ctx context.Context, kid string) *snapshot {
 			// A fetch may have ended since s was read.
 			return ks.current(time.Now())
 		}
-		if !ks.wait(ctx, r) || fresh {
+		if !ks.wait(ctx, r, who, false) || fresh {
 			return ks.current(time.Now())
 		}
 		// The fetch had begun before this request came, so the key may be
@@ -83,6 +83,8 @@ func (ks *KeySet) roundForKey(now time.Time, mayForce bool) (r *round, fresh boo
 	case ks.closed:
 		return nil, false
 	case ks.pending != nil:
+		// It has not begun yet, so it can still become what this request needs.
+		ks.pending.unconditional = true
 		return ks.pending, true
 	case mayForce && ks.running != nil:
 		return ks.running, false
@@ -98,7 +100,7 @@ func (ks *KeySet) roundForKey(now time.Time, mayForce bool) (r *round, fresh boo
 
 // request asks the refresher for a round. The caller holds mu.
 func (ks *KeySet) request(forced bool) *round {
-	ks.pending = &round{forced: forced, done: make(chan struct{})}
+	ks.pending = &round{forced: forced, unconditional: forced, done: make(chan struct{})}
 	ks.poke()
 	return ks.pending
 }
@@ -111,15 +113,13 @@ func (ks *KeySet) poke() {
 	}
 }
 
-// wait tells whether the round ended before the request, its patience or the
-// key set did. Too many waiting requests could use up the server's memory, so
-// the surplus does not wait.
-func (ks *KeySet) wait(ctx context.Context, r *round) bool {
-	if ks.waiting.Add(1) > maxWaiting {
-		ks.waiting.Add(-1)
+// wait reports whether the round ended before the request, its patience or the
+// key set did. Who finds no place does not wait.
+func (ks *KeySet) wait(ctx context.Context, r *round, who requester, keyless bool) bool {
+	if !ks.waiting.enter(who, keyless) {
 		return false
 	}
-	defer ks.waiting.Add(-1)
+	defer ks.waiting.leave(who)
 	select {
 	case <-r.done:
 		return true

@@ -152,7 +152,7 @@ func TestRestartWhileTheTenantIsDown(t *testing.T) {
 				tenant.SetFault(tt.fault)
 				b := newBench(t, tenant, testConfig(), storage)
 				began := time.Now()
-				s := b.ks.await(t.Context())
+				s := b.ks.await(t.Context(), nobody)
 				if s == nil || s.key(b.SigningKID()) == nil || s.source != originStorage {
 					t.Fatalf("no stored keys: %+v", b.ks.status())
 				}
@@ -203,7 +203,7 @@ func TestFreshKeysWinOverStoredOnes(t *testing.T) {
 		}
 		tenant.SetFault(devtenant.None)
 		tenant.Release()
-		if s := b.ks.await(t.Context()); s == nil || s.key(withdrawn) != nil || s.source != originTenant {
+		if s := b.ks.await(t.Context(), nobody); s == nil || s.key(withdrawn) != nil || s.source != originTenant {
 			t.Errorf("snapshot: %+v", s)
 		}
 		synctest.Wait()
@@ -252,7 +252,7 @@ func TestStorageThatCannotBeBelieved(t *testing.T) {
 				tt.spoil(t, storage)
 				tenant.SetFault(devtenant.Down)
 				b := newBench(t, tenant, testConfig(), storage)
-				if b.ks.await(t.Context()) != nil {
+				if b.ks.await(t.Context(), nobody) != nil {
 					t.Fatalf("believed: %+v", b.ks.status())
 				}
 				advance(time.Minute)
@@ -299,7 +299,7 @@ func TestKeyAddedToTheStorageDoesNotOutliveTheTenantsAnswer(t *testing.T) {
 			devtenant.Down(e)
 		})
 		b := newBench(t, tenant, testConfig(), storage)
-		b.ks.await(t.Context())
+		b.ks.await(t.Context(), nobody)
 		if !b.serves(evil.SigningKID()) {
 			t.Fatal("the test shows nothing: the added key was not read")
 		}
@@ -358,7 +358,7 @@ func TestStorageThatHangs(t *testing.T) {
 		b := newBench(t, newTenant(), testConfig(), storage)
 		b.SetFault(devtenant.Hang)
 		began := time.Now()
-		b.ks.await(t.Context())
+		b.ks.await(t.Context(), nobody)
 		if waited := time.Since(began); waited != 5*time.Second {
 			t.Errorf("a request waited %v", waited)
 		}
@@ -393,7 +393,7 @@ func TestReplicaReadsWhatAnotherStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tenant, storage := newTenant(), newMemoryStorage()
 		cut := newBenchOver(t, tenant, unreachable, testConfig(), storage)
-		if cut.ks.await(t.Context()) != nil {
+		if cut.ks.await(t.Context(), nobody) != nil {
 			t.Fatal("keys out of nowhere")
 		}
 		connected := newBench(t, tenant, testConfig(), storage)
@@ -503,10 +503,10 @@ func TestTwoSitesWithDifferentMaxStale(t *testing.T) {
 		storage := stored(t, tenant, patient)
 		advance(2 * time.Hour)
 		tenant.SetFault(devtenant.Down)
-		if s := newBench(t, tenant, patient, storage).ks.await(t.Context()); s == nil {
+		if s := newBench(t, tenant, patient, storage).ks.await(t.Context(), nobody); s == nil {
 			t.Error("the patient site has no keys")
 		}
-		if s := newBench(t, tenant, strict, storage).ks.await(t.Context()); s != nil {
+		if s := newBench(t, tenant, strict, storage).ks.await(t.Context(), nobody); s != nil {
 			t.Error("the strict site serves keys that are two hours old")
 		}
 	})
@@ -599,11 +599,11 @@ func TestStoredKeysOfAnotherAddress(t *testing.T) {
 		tenant := newTenant()
 		storage := stored(t, tenant, cfg)
 		tenant.SetFault(devtenant.Down)
-		if newBench(t, tenant, cfg, storage).ks.await(t.Context()) == nil {
+		if newBench(t, tenant, cfg, storage).ks.await(t.Context(), nobody) == nil {
 			t.Fatal("the test shows nothing: what was stored is not read")
 		}
 		storage.edit(t, cfg, func(s *storedKeys) { s.JWKSURI = testEndpoint + "/other" })
-		if newBench(t, tenant, cfg, storage).ks.await(t.Context()) != nil {
+		if newBench(t, tenant, cfg, storage).ks.await(t.Context(), nobody) != nil {
 			t.Error("keys of an address that is not configured were believed")
 		}
 	})
@@ -617,7 +617,7 @@ func TestClockJumps(t *testing.T) {
 		storage := stored(t, tenant, testConfig())
 		tenant.SetFault(devtenant.Down)
 		b := newBench(t, tenant, testConfig(), storage)
-		if b.ks.await(t.Context()) == nil {
+		if b.ks.await(t.Context(), nobody) == nil {
 			t.Fatal("no stored keys")
 		}
 		// Round drops the monotonic reading, as only a clock that was set does.

@@ -138,7 +138,7 @@ func (m *Metadata) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyh
 func (m *Metadata) serveDocument(w http.ResponseWriter, r *http.Request) error {
 	document := m.document
 	if len(document.AuthorizationServers) == 0 {
-		discovered := m.validator.keys.await(r.Context())
+		discovered := m.validator.keys.await(r.Context(), requesterOf(r))
 		if discovered == nil {
 			return m.responder.refuse(w, r, refuseKeysUnavailable(m.validator.keys.retryAfter(m.now())))
 		}

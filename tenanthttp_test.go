@@ -47,7 +47,7 @@ func TestTrustedCAFile(t *testing.T) {
 	cfg := overHTTPS(server.Server)
 	cfg.TrustedCA = ""
 	b = connected(t, server.Tenant, cfg)
-	if b.ks.await(t.Context()) != nil {
+	if b.ks.await(t.Context(), nobody) != nil {
 		t.Fatal("a certificate that the system does not trust was accepted")
 	}
 	if b.reason() != failureTLS || !strings.Contains(b.ks.status().LastError, "certificate") {
@@ -240,7 +240,7 @@ func TestProxyFromTheEnvironment(t *testing.T) {
 		cfg := testConfig()
 		cfg.Endpoint, cfg.InsecureHTTP = endpoint, true
 		b := connected(t, nil, cfg)
-		if b.ks.await(t.Context()) == nil {
+		if b.ks.await(t.Context(), nobody) == nil {
 			t.Fatal(b.ks.status().LastError)
 		}
 		return

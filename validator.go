@@ -2,6 +2,7 @@ package logtoauth
 
 import (
 	"context"
+	"crypto/rsa"
 	"encoding/base64"
 	"slices"
 	"strings"
@@ -22,8 +23,20 @@ const detailEncrypted = "encrypted"
 var signingMethods = map[string]jwt.SigningMethod{
 	"ES256": jwt.SigningMethodES256, "ES384": jwt.SigningMethodES384, "ES512": jwt.SigningMethodES512,
 	"RS256": jwt.SigningMethodRS256, "RS384": jwt.SigningMethodRS384, "RS512": jwt.SigningMethodRS512,
-	"PS256": jwt.SigningMethodPS256, "PS384": jwt.SigningMethodPS384, "PS512": jwt.SigningMethodPS512,
+	"PS256": strictPSS(jwt.SigningMethodPS256), "PS384": strictPSS(jwt.SigningMethodPS384), "PS512": strictPSS(jwt.SigningMethodPS512),
 	"EdDSA": jwt.SigningMethodEdDSA,
+}
+
+// strictPSS is a method of golang-jwt that asks for a salt as long as the hash
+// (RFC 7518 section 3.5). The library's own methods verify with a salt of any
+// length, none included (PSSSaltLengthAuto), so that one token would have many
+// signatures, some of them weaker than the algorithm promises.
+func strictPSS(method *jwt.SigningMethodRSAPSS) *jwt.SigningMethodRSAPSS {
+	return &jwt.SigningMethodRSAPSS{
+		SigningMethodRSA: method.SigningMethodRSA,
+		Options:          method.Options,
+		VerifyOptions:    &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash},
+	}
 }
 
 // tokenRules are what a site asks of any access token, whatever it is for.
@@ -176,6 +189,11 @@ func (rules *tokenRules) checkClaims(info *AuthInfo, now time.Time) *Refusal {
 	if refusal := rules.checkParties(info); refusal != nil {
 		return refusal
 	}
+	return rules.checkTimes(info, now)
+}
+
+// checkTimes judges what may change while a request waits.
+func (rules *tokenRules) checkTimes(info *AuthInfo, now time.Time) *Refusal {
 	if refusal := rules.checkLifetime(info, now.Unix()); refusal != nil {
 		return refusal
 	}
@@ -251,38 +269,66 @@ type validator struct {
 	keys  *KeySet
 }
 
-// validate verifies a token at the given time. ctx bounds only how long this
-// request waits for keys. With a refusal it also returns the claims as far as
-// they were read, for the operator's log.
-func (v *validator) validate(ctx context.Context, token string, now time.Time) (*AuthInfo, *Refusal) {
-	if info := v.cached(token, now); info != nil {
+// validate verifies a token. ctx bounds only how long this request waits for
+// keys. who is asked for the requester if it has to wait, so that a request
+// which need not pays nothing; nil is nobody. With a refusal it also returns
+// the claims as far as they were read, for the operator's log.
+func (v *validator) validate(ctx context.Context, token string, now clock, who func() requester) (*AuthInfo, *Refusal) {
+	began := now()
+	if info := v.cached(token, began); info != nil {
 		metrics.cacheHit.Inc()
-		return info, v.rules.check(info, now)
+		return info, v.rules.check(info, began)
 	}
-	parsed, info, refusal := v.screen(token, now)
+	parsed, info, refusal := v.screen(token, began)
 	if refusal != nil {
 		return info, refusal
 	}
-	snapshot := v.keys.current(now)
+	key, refusal := v.findKey(ctx, parsed, now, who)
+	if refusal == nil {
+		info, refusal = v.verify(token, parsed, info, key)
+	}
+	// Keys were waited for for some seconds, or another request's verification
+	// of the same token for as long as the processors were busy: a token that
+	// was valid then may have expired since. What the times say is told first,
+	// as before the wait.
+	if late := v.rules.checkTimes(info, now()); late != nil {
+		return info, late
+	}
+	return info, refusal
+}
+
+// findKey returns the key that the token names and may be verified with. It
+// waits if there is none yet.
+func (v *validator) findKey(ctx context.Context, parsed *jws, now clock, who func() requester) (*verificationKey, *Refusal) {
+	snapshot := v.keys.current(now())
 	if snapshot == nil {
-		if snapshot = v.keys.await(ctx); snapshot == nil {
-			return info, refuseKeysUnavailable(v.keys.retryAfter(now))
-		}
+		snapshot = v.keys.await(ctx, identify(who))
+	}
+	if snapshot != nil && snapshot.key(parsed.keyID) == nil {
+		snapshot = v.keys.awaitKey(ctx, parsed.keyID, identify(who))
+	}
+	if snapshot == nil {
+		// Also after awaitKey: if its fetch fails with max_stale 0, no key is
+		// held any more.
+		return nil, refuseKeysUnavailable(v.keys.retryAfter(now()))
 	}
 	key := snapshot.key(parsed.keyID)
 	if key == nil {
-		if snapshot = v.keys.awaitKey(ctx, parsed.keyID); snapshot == nil {
-			// That fetch failed, with max_stale 0: no key is held any more.
-			return info, refuseKeysUnavailable(v.keys.retryAfter(now))
-		}
-		key = snapshot.key(parsed.keyID)
+		return nil, refuseToken(ReasonUnknownKey, "The token's signing key is unknown", "kid")
 	}
-	if key == nil {
-		return info, refuseToken(ReasonUnknownKey, "The token's signing key is unknown", "kid")
+	return key, parsed.checkKey(key)
+}
+
+func identify(who func() requester) requester {
+	if who == nil {
+		return nobody
 	}
-	if refusal := parsed.checkKey(key); refusal != nil {
-		return info, refusal
-	}
+	return who()
+}
+
+// verify verifies the signature, unless another request is at it with the same
+// token. It returns what the token says, which is verified if info.key is set.
+func (v *validator) verify(token string, parsed *jws, info *AuthInfo, key *verificationKey) (*AuthInfo, *Refusal) {
 	metrics.cacheMiss.Inc()
 	verified := v.keys.tokens.verifyOnce(token, key, func() *AuthInfo {
 		started := time.Now()

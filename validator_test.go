@@ -58,13 +58,16 @@ func validatorOf(keys *KeySet) *validator {
 	}}
 }
 
+// fixed is a clock that stands.
+func fixed(at time.Time) clock { return func() time.Time { return at } }
+
 func TestValidatorAcceptsEveryAsymmetricAlgorithm(t *testing.T) {
 	for _, algorithm := range defaultAlgorithms {
 		t.Run(algorithm, func(t *testing.T) {
 			tenant := devtenant.New(devtenant.Options{Algorithm: algorithm})
 			v := validatorOf(keySetOf(t, tenant.JWKS(), tenant.Issuer()))
 			token := tenant.Token(devtenant.TokenRequest{Subject: "user-1", ClientID: "app-1", Resource: testAPI, Scope: "read"})
-			info, refusal := v.validate(t.Context(), token, time.Now())
+			info, refusal := v.validate(t.Context(), token, time.Now, nil)
 			if refusal != nil {
 				t.Fatalf("refused as %s (%s)", refusal.Reason, refusal.Detail)
 			}
@@ -76,7 +79,7 @@ func TestValidatorAcceptsEveryAsymmetricAlgorithm(t *testing.T) {
 			}
 			// The key is right and the algorithm is known; the site wants others.
 			v.rules.algorithms = slices.DeleteFunc(slices.Clone(defaultAlgorithms), func(a string) bool { return a == algorithm })
-			if _, refusal = v.validate(t.Context(), token, time.Now()); reasonOf(refusal) != ReasonDisallowedAlgorithm {
+			if _, refusal = v.validate(t.Context(), token, time.Now, nil); reasonOf(refusal) != ReasonDisallowedAlgorithm {
 				t.Errorf("not on the list and yet %q", reasonOf(refusal))
 			}
 		})
@@ -99,13 +102,13 @@ func TestValidatorRefuses(t *testing.T) {
 	tenant := devtenant.New(devtenant.Options{})
 	publishMore(tenant)
 	v := validatorOf(keySetOf(t, tenant.JWKS(), tenant.Issuer()))
-	if _, refusal := v.validate(t.Context(), signed(nil, nil)(t, tenant), time.Now()); refusal != nil {
+	if _, refusal := v.validate(t.Context(), signed(nil, nil)(t, tenant), time.Now, nil); refusal != nil {
 		t.Fatalf("a true token is refused as %s", refusal.Reason)
 	}
 	for _, attack := range tokenAttacks() {
 		t.Run(attack.name, func(t *testing.T) {
 			token := attack.token(t, tenant)
-			info, refusal := v.validate(t.Context(), token, time.Now())
+			info, refusal := v.validate(t.Context(), token, time.Now, nil)
 			if reasonOf(refusal) != attack.reason || refusal.Detail != attack.detail {
 				t.Fatalf("refused as %+v, not %s (%s)", refusal, attack.reason, attack.detail)
 			}
@@ -150,7 +153,7 @@ func TestValidatorAcceptsOtherSpellings(t *testing.T) {
 		{"fractions of seconds", signed(nil, map[string]any{"exp": float64(time.Now().Unix()) + 60.5, "iat": float64(time.Now().Unix()) - 0.5})},
 		{"client that is a URL", signed(nil, map[string]any{"client_id": "https://client.example/metadata.json"})},
 	} {
-		if _, refusal := v.validate(t.Context(), test.token(t, tenant), time.Now()); refusal != nil {
+		if _, refusal := v.validate(t.Context(), test.token(t, tenant), time.Now, nil); refusal != nil {
 			t.Errorf("%s: refused as %s (%s)", test.name, refusal.Reason, refusal.Detail)
 		}
 	}
@@ -180,7 +183,7 @@ func TestValidatorSizeLimitIsExact(t *testing.T) {
 	}
 	for size, want := range map[int]Reason{16383: "", 16384: "", 16385: ReasonTokenTooLarge} {
 		token := sized(size)
-		if _, refusal := v.validate(t.Context(), token, time.Now()); len(token) != size || reasonOf(refusal) != want {
+		if _, refusal := v.validate(t.Context(), token, time.Now, nil); len(token) != size || reasonOf(refusal) != want {
 			t.Errorf("a token of %d octets: %q, not %q", len(token), reasonOf(refusal), want)
 		}
 	}
@@ -230,7 +233,7 @@ func TestValidatorTimes(t *testing.T) {
 		token := tenant.Sign(nil, tenant.Claims(devtenant.TokenRequest{Resource: testAPI, Extra: claims}))
 		// A clock has fractions of seconds, which a token has not.
 		for _, fraction := range []time.Duration{0, time.Second - 1} {
-			_, refusal := v.validate(t.Context(), token, time.Unix(issued+test.now, int64(fraction)))
+			_, refusal := v.validate(t.Context(), token, fixed(time.Unix(issued+test.now, int64(fraction))), nil)
 			if reasonOf(refusal) != test.want {
 				t.Errorf("%s, and %v: %q, not %q", test.name, fraction, reasonOf(refusal), test.want)
 			} else if test.description != "" && refusal.Description != test.description {
@@ -263,7 +266,7 @@ func TestValidatorTokenTypes(t *testing.T) {
 	} {
 		v := validatorOf(keys)
 		v.rules.types = normalizeTypes(test.types)
-		if _, refusal := v.validate(t.Context(), test.token, time.Now()); reasonOf(refusal) != test.want {
+		if _, refusal := v.validate(t.Context(), test.token, time.Now, nil); reasonOf(refusal) != test.want {
 			t.Errorf("%s: %q, not %q", test.name, reasonOf(refusal), test.want)
 		}
 	}
@@ -281,7 +284,7 @@ func TestValidatorNeedsNoKeyToRefuse(t *testing.T) {
 	v := &validator{keys: keys, rules: validatorOf(keySetOf(t, tenant.JWKS(), tenant.Issuer())).rules}
 	for _, attack := range slices.Concat(headerAttacks(), claimAttacks()) {
 		token := attack.token(t, tenant)
-		_, refusal := v.validate(t.Context(), token, time.Now())
+		_, refusal := v.validate(t.Context(), token, time.Now, nil)
 		want := attack.reason
 		if attack.reason == ReasonUnknownKey {
 			encoded, _, _ := split(token)
@@ -297,7 +300,7 @@ func TestValidatorNeedsNoKeyToRefuse(t *testing.T) {
 			t.Errorf("%s: %q, not %q", attack.name, reasonOf(refusal), want)
 		}
 	}
-	_, refusal := v.validate(t.Context(), signed(nil, nil)(t, tenant), time.Now())
+	_, refusal := v.validate(t.Context(), signed(nil, nil)(t, tenant), time.Now, nil)
 	if reasonOf(refusal) != ReasonKeysUnavailable || refusal.Status != 503 || refusal.RetryAfter < 1 {
 		t.Errorf("a true token without keys: %+v", refusal)
 	}
@@ -336,7 +339,7 @@ func TestValidatorOrder(t *testing.T) {
 		{"claims before the signature", bad(signed(nil, map[string]any{"exp": 1})(t, tenant)), ReasonExpired},
 		{"kid before the signature", bad(signed(map[string]any{"kid": "x"}, nil)(t, tenant)), ReasonUnknownKey},
 	} {
-		if _, refusal := v.validate(t.Context(), test.token, time.Now()); reasonOf(refusal) != test.want {
+		if _, refusal := v.validate(t.Context(), test.token, time.Now, nil); reasonOf(refusal) != test.want {
 			t.Errorf("%s: %q, not %q", test.name, reasonOf(refusal), test.want)
 		}
 	}
@@ -353,7 +356,7 @@ func TestValidatorRulesAreNeverEmpty(t *testing.T) {
 	} {
 		v := validatorOf(keys)
 		empty(&v.rules)
-		if _, refusal := v.validate(t.Context(), token, time.Now()); refusal == nil {
+		if _, refusal := v.validate(t.Context(), token, time.Now, nil); refusal == nil {
 			t.Errorf("%s: everything is accepted", name)
 		}
 	}
@@ -406,10 +409,10 @@ func TestValidatorHeedsTheRequestsEnd(t *testing.T) {
 	v := validatorOf(keySetOf(t, tenant.JWKS(), tenant.Issuer()))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, refusal := v.validate(ctx, signed(nil, nil)(t, tenant), time.Now()); refusal != nil {
+	if _, refusal := v.validate(ctx, signed(nil, nil)(t, tenant), time.Now, nil); refusal != nil {
 		t.Errorf("a token with a known key needs no waiting and is refused as %s", refusal.Reason)
 	}
-	if _, refusal := v.validate(ctx, signed(map[string]any{"kid": "x"}, nil)(t, tenant), time.Now()); reasonOf(refusal) != ReasonUnknownKey {
+	if _, refusal := v.validate(ctx, signed(map[string]any{"kid": "x"}, nil)(t, tenant), time.Now, nil); reasonOf(refusal) != ReasonUnknownKey {
 		t.Errorf("unknown kid: %q", reasonOf(refusal))
 	}
 }
