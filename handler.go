@@ -2,7 +2,6 @@ package logtoauth
 
 import (
 	"net/http"
-	"net/netip"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -81,18 +80,6 @@ func (h *Handler) decide(r *http.Request, found credential) (info *AuthInfo, org
 		refusal = h.origins.check(r)
 	}
 	return info, organization, refusal
-}
-
-// requesterOf tells who waits if this request must wait for keys: the client
-// as Caddy knows it, which is the proxy's address where trusted_proxies does
-// not name the proxy.
-func requesterOf(r *http.Request) requester {
-	text, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
-	address, err := netip.ParseAddr(text)
-	if err != nil { // "@" or nothing on a Unix socket
-		return nobody
-	}
-	return requesterAt(address)
 }
 
 // addVary names the headers a token may stand in. The slice is new for each

@@ -3,6 +3,7 @@ package logtoauth
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -333,34 +334,6 @@ func TestKnownKeysAreNotDelayedByAFetch(t *testing.T) {
 	})
 }
 
-// More requests than may wait: the surplus is answered at once.
-func TestWaitingRequestsAreBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		tenant := newTenant()
-		tenant.SetFault(devtenant.Slow)
-		b := newBench(t, tenant, testConfig(), nil)
-		var waiting, answered atomic.Int32
-		var all sync.WaitGroup
-		for range maxWaiting + 100 {
-			all.Go(func() {
-				waiting.Add(1)
-				b.ks.await(t.Context(), nobody)
-				answered.Add(1)
-			})
-		}
-		synctest.Wait()
-		if got := answered.Load(); got != 100 {
-			t.Errorf("%d of %d requests were answered at once", got, waiting.Load())
-		}
-		b.SetFault(devtenant.None)
-		b.Release()
-		all.Wait()
-		if !b.serves(b.SigningKID()) || b.ks.waiting.taken != 0 {
-			t.Errorf("%d still wait", b.ks.waiting.taken)
-		}
-	})
-}
-
 func TestRequestThatGaveUpWaitsNoLonger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tenant := newTenant()
@@ -472,6 +445,114 @@ func TestUnchangedKeysAreConfirmedWithoutABody(t *testing.T) {
 			t.Errorf("a 304 did not renew the snapshot: %+v", s)
 		}
 	})
+}
+
+// staleETag answers 304 to everyone who has any copy, as a proxy or tenant does
+// whose ETag stays the same when the keys change.
+func staleETag(e *devtenant.Exchange) {
+	if e.Request.Header.Get("If-None-Match") != "" {
+		e.Writer.WriteHeader(http.StatusNotModified)
+		return
+	}
+	devtenant.None(e)
+}
+
+// A key that was rotated in must be found although whoever answers says that
+// nothing has changed.
+func TestStaleETagDoesNotHideARotation(t *testing.T) {
+	for name, meet := range map[string]func(t *testing.T, b *bench) (kid string, atOnce bool){
+		"at rest": func(_ *testing.T, b *bench) (string, bool) { return b.Rotate(""), true },
+		"while a periodic fetch is in flight": func(t *testing.T, b *bench) (string, bool) {
+			t.Helper()
+			b.SetJWKSFault(devtenant.Slow)
+			go func() { _ = b.ks.refreshNow(t.Context()) }()
+			synctest.Wait()
+			b.SetJWKSFault(staleETag)
+			kid := b.Rotate("")
+			time.AfterFunc(time.Second, b.Release)
+			return kid, true
+		},
+		"while a fetch that nobody forced is about to begin": func(t *testing.T, b *bench) (string, bool) {
+			t.Helper()
+			b.SetJWKSFault(devtenant.Slow)
+			go func() { _ = b.ks.refreshNow(t.Context()) }()
+			synctest.Wait()
+			b.SetJWKSFault(staleETag)
+			go func() { _ = b.ks.refreshNow(t.Context()) }()
+			synctest.Wait()
+			kid := b.Rotate("")
+			time.AfterFunc(time.Second, b.Release)
+			return kid, true
+		},
+		"within the cooldown": func(t *testing.T, b *bench) (string, bool) {
+			t.Helper()
+			b.ask(t.Context(), "made-up")
+			return b.Rotate(""), false
+		},
+		"within the cooldown, with a fetch that nobody forced before its end": func(t *testing.T, b *bench) (string, bool) {
+			t.Helper()
+			b.ask(t.Context(), "made-up")
+			kid := b.Rotate("")
+			b.ask(t.Context(), kid)
+			_ = b.ks.refreshNow(t.Context())
+			return kid, true
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := ready(t)
+				b.SetJWKSFault(staleETag)
+				kid, atOnce := meet(t, b)
+				if _, found := b.ask(t.Context(), kid); found != atOnce {
+					t.Errorf("found: %t", found)
+				}
+				advance(5 * time.Second)
+				if !b.serves(kid) {
+					t.Error("the rotation is hidden")
+				}
+			})
+		})
+	}
+}
+
+// The tenant rotates its keys, and a token of the new key comes, at every
+// moment around the very first fetch: before it, during it, between the
+// publication of its answer and its end, and after it. No such token is
+// refused, since nobody has forced a fetch yet.
+func TestRotationAtAnyMomentOfTheFirstFetch(t *testing.T) {
+	const slow = 5 // milliseconds that the tenant, and what follows, take
+	for at := range time.Duration(4 * slow) {
+		synctest.Test(t, func(t *testing.T) {
+			tenant := newTenant()
+			tenant.SetFault(func(e *devtenant.Exchange) {
+				answer := e.Answer() // made before a rotation, sent after it
+				time.Sleep(slow * time.Millisecond)
+				_, _ = e.Writer.Write(answer.Body)
+			})
+			b := newBench(t, tenant, testConfig(), nil)
+			// The observer is called when the snapshot is there and the round
+			// has not ended.
+			b.env.observer = func(fetchReport) { time.Sleep(slow * time.Millisecond) }
+			b.ks.start()
+			time.Sleep(at * time.Millisecond)
+			kid := b.Rotate("")
+			v := validatorOf(b.ks)
+			v.rules.issuers = b.ks.cfg.acceptedIssuers()
+			var all sync.WaitGroup
+			for range 3 {
+				all.Go(func() {
+					_, refusal := v.validate(t.Context(), b.Token(devtenant.TokenRequest{Subject: "alice", ClientID: "spa", Resource: testAPI}), time.Now, nil)
+					if refusal != nil || !b.serves(kid) {
+						t.Errorf("%d ms after the start: %+v", at, refusal)
+					}
+				})
+			}
+			all.Wait()
+			if fetches := b.ks.status().Fetches; fetches > 2 {
+				t.Errorf("%d ms after the start: %d fetches", at, fetches)
+			}
+		})
+	}
 }
 
 // One instance must not ask at the same moment as all the others, and no
