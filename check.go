@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -63,7 +64,7 @@ func inspectTenant(ctx context.Context, cfg tenantConfig) (*tenantReport, error)
 		OK: err == nil, Endpoint: cfg.Endpoint, Accepted: cfg.acceptedIssuers(),
 		JWKSURI: legible(source.jwksURI), Requests: transport.exchanges, Keys: []keyStatus{},
 	}
-	report.readExchanges(cfg)
+	issuer := report.readExchanges(cfg)
 	if err != nil {
 		report.Problem, report.Advice = errorText(err), fetchAdvice(err)
 		return report, nil
@@ -74,23 +75,42 @@ func inspectTenant(ctx context.Context, cfg tenantConfig) (*tenantReport, error)
 	for _, key := range got.leftOut {
 		report.LeftOut = append(report.LeftOut, key.String())
 	}
+	report.compareIssuer(issuer)
 	return report, nil
 }
 
-// readExchanges takes from the answers what the fetch itself had no use for.
-func (report *tenantReport) readExchanges(cfg tenantConfig) {
+// compareIssuer reports that tokens will be refused although the keys can be
+// fetched: a discovery document may name the endpoint as the issuer while the
+// site accepts others only, such as a custom domain, or one that is misspelled.
+func (report *tenantReport) compareIssuer(discovered string) {
+	switch {
+	case discovered == "":
+		report.Warnings = append(report.Warnings,
+			"no discovery document was read, since issuer and jwks-uri are given: whether the tenant's tokens have this issuer was not checked")
+	case !slices.Contains(report.Accepted, discovered):
+		report.OK = false
+		report.Problem = fmt.Sprintf("the tenant calls itself %.128q, and that is not an accepted issuer (%s): its tokens will be refused as %s",
+			discovered, strings.Join(report.Accepted, ", "), ReasonWrongIssuer)
+		report.Advice = "add issuer " + loggable(discovered) +
+			"; the value must be exactly what the tokens have in iss. If all clients use a custom domain of this tenant, set endpoint to that domain"
+	}
+}
+
+// readExchanges takes from the answers what the fetch itself had no use for,
+// and returns the issuer of the discovery document, as it is there.
+func (report *tenantReport) readExchanges(cfg tenantConfig) (issuer string) {
 	for _, e := range report.Requests {
 		if e.clock != nil {
 			report.Clock = e.clock
 		}
-		if e.URL != cfg.Endpoint+discoveryPath || e.body == nil {
+		// Discovery comes first, perhaps after a redirect to another address.
+		if issuer != "" || e.body == nil || !cfg.discovers() {
 			continue
 		}
-		var document struct {
-			Issuer string `json:"issuer"`
-		}
+		var document jwkMembers
 		if json.Unmarshal(e.body.Bytes(), &document) == nil {
-			report.Issuer = loggable(document.Issuer)
+			issuer, _ = document.text("issuer")
+			report.Issuer = loggable(issuer)
 		}
 	}
 	leeway := int64(time.Duration(defaultLeeway) / time.Second)
@@ -102,6 +122,7 @@ func (report *tenantReport) readExchanges(cfg tenantConfig) {
 	if cfg.InsecureHTTP {
 		report.Warnings = append(report.Warnings, "insecure_http: who can change answers on the way can mint identities")
 	}
+	return issuer
 }
 
 // notingTransport notes each request and its answer.

@@ -21,13 +21,14 @@ func checkCommand() *cobra.Command {
 		Long: `
 Fetches the discovery document and the keys of a tenant in the way a site with
 logto_auth does, and prints the issuer, the keys, the headers that matter, and
-how far the clocks differ; or what is wrong, and how to mend it.
+how far the clocks differ; or what is wrong, and how to fix it.
 
 The flags are named after the settings of logto_auth. Nothing is stored, and no
 running Caddy is asked: its admin API has /logto_auth/tenants for that.
 
 Exits with 0 if tokens of the tenant can be verified, 1 if not, and 2 if a flag
-is wrong.
+is wrong. If the tenant calls itself by a name that --issuer does not list, its
+tokens would be refused, and that is 1 too.
 `,
 		Example: `  $ caddy logto-auth check --endpoint https://your-tenant.logto.app
   $ caddy logto-auth check --endpoint http://logto:3001 --issuer https://login.example.com/oidc --insecure-http`,

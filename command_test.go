@@ -3,6 +3,7 @@ package logtoauth
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -83,6 +84,11 @@ func TestCheckATenant(t *testing.T) {
 	}
 }
 
+// badRequest answers as servers do whose TLS port is asked in plain http.
+func badRequest(e *devtenant.Exchange) {
+	http.Error(e.Writer, "Client sent an HTTP request to an HTTPS server.", http.StatusBadRequest)
+}
+
 func TestCheckTellsWhatIsWrongWithATenant(t *testing.T) {
 	for _, test := range []struct {
 		name      string
@@ -96,6 +102,11 @@ func TestCheckTellsWhatIsWrongWithATenant(t *testing.T) {
 		{"connection closed", devtenant.Down, nil, []string{"nothing answers there"}},
 		{"redirect to another host", devtenant.RedirectTo("https://elsewhere.example.com/"), nil, []string{"redirected to another", "write the address that it redirects to"}},
 		{"other issuer", nil, []string{"--issuer", "https://login.example.com/oidc"}, nil},
+		{
+			"an issuer that the tenant is not", nil, []string{"--issuer", "https://login.example.com/oidc/"},
+			[]string{"the tenant calls itself \"", "not an accepted issuer (https://login.example.com/oidc/)", "wrong_issuer", "add issuer http://127.0.0.1", "key        "},
+		},
+		{"the TLS port over plain http", badRequest, nil, []string{"use https in endpoint"}},
 		{"huge", devtenant.Huge, nil, []string{"larger than 1 MiB"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -112,6 +123,42 @@ func TestCheckTellsWhatIsWrongWithATenant(t *testing.T) {
 			tell(t, "", append([]string{"check", "--endpoint", tenant.URL}, test.arguments...), code, test.want...)
 		})
 	}
+	t.Run("the issuer behind a redirect", func(t *testing.T) {
+		tenant := devtenanttest.NewServer(t, devtenant.Options{})
+		tenant.SetDiscoveryFault(devtenant.Redirects(1))
+		tell(t, "", []string{"check", "--endpoint", tenant.URL, "--issuer", "https://login.example.com/oidc"}, 1, "calls itself", "wrong_issuer")
+	})
+	t.Run("one of several issuers", func(t *testing.T) {
+		tenant := devtenanttest.NewServer(t, devtenant.Options{})
+		tell(t, "", []string{"check", "--endpoint", tenant.URL, "--issuer", "https://login.example.com/oidc", "--issuer", tenant.Issuer()}, 0, "can be verified")
+	})
+	t.Run("an issuer that nothing was compared with", func(t *testing.T) {
+		tenant := devtenanttest.NewServer(t, devtenant.Options{})
+		tell(t, "", []string{"check", "--jwks-uri", tenant.URL + "/oidc/jwks", "--issuer", "https://login.example.com/oidc"}, 0, "was not checked")
+	})
+	t.Run("https before a port without TLS", func(t *testing.T) {
+		tenant := devtenanttest.NewServer(t, devtenant.Options{})
+		tell(t, "", []string{"check", "--endpoint", strings.Replace(tenant.URL, "http://", "https://", 1)}, 1,
+			"the port does not speak TLS", "use http in endpoint", "or the port that speaks TLS")
+	})
+	t.Run("https before a port of no web server", func(t *testing.T) {
+		listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it ends with the test
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		go func() {
+			for {
+				connection, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = connection.Write([]byte("220 mail.example.com ESMTP\r\n"))
+				_ = connection.Close()
+			}
+		}()
+		tell(t, "", []string{"check", "--endpoint", "https://" + listener.Addr().String()}, 1, "the port does not speak TLS")
+	})
 	t.Run("no usable key", func(t *testing.T) {
 		tenant := devtenanttest.NewServer(t, devtenant.Options{})
 		tenant.SetJWKS([]byte(`{"keys":[{"kty":"oct","kid":"k1","k":"c2VjcmV0"}]}`))

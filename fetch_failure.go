@@ -73,7 +73,7 @@ func isTLSError(err error) bool {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return true
 	}
-	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+	if noTLS(err) {
 		return true
 	}
 	if _, ok := errors.AsType[tls.AlertError](err); ok {

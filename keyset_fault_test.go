@@ -137,6 +137,10 @@ func TestFaultAtStart(t *testing.T) {
 				if reason := b.reason(); reason != f.reason {
 					t.Errorf("reason %v, want %s: %v", reason, f.reason, b.ks.status().LastError)
 				}
+				// As `caddy logto-auth check` prints it.
+				if advice := b.logs.All()[0].ContextMap()["advice"]; advice == "" || advice != fetchAdvice(b.ks.lastError()) {
+					t.Errorf("the log advises %q", advice)
+				}
 				mend(b.Tenant)
 				advance(10 * time.Second) // at most the fetch that hangs and a pause
 				if !b.serves(b.SigningKID()) || b.logged(logRecovered) != 1 || b.ks.status().LastError != "" {

@@ -104,7 +104,7 @@ func (ks *KeySet) reportSuccess(old, s *snapshot, got *fetched, env *environment
 }
 
 // reportFailure logs a failed fetch the first time that it fails in this way
-// in this outage. It is a warning while keys still serve, and an error once
+// in this outage, with what to do about it. It is a warning while keys still serve, and an error once
 // there is nothing left to decide with.
 func (ks *KeySet) reportFailure(err error, s *snapshot, env *environment) {
 	kind, status := kindOf(err)
@@ -124,7 +124,8 @@ func (ks *KeySet) reportFailure(err error, s *snapshot, env *environment) {
 	p.logged[change] = true
 	ks.mu.Unlock()
 	if first {
-		logAs(message, zap.String("tenant", ks.cfg.name()), zap.String("reason", string(kind)), zap.String("error", errorText(err)))
+		logAs(message, zap.String("tenant", ks.cfg.name()), zap.String("reason", string(kind)),
+			zap.String("error", errorText(err)), zap.String("advice", fetchAdvice(err)))
 	}
 	ks.observe(env, string(kind), s)
 }

@@ -55,8 +55,10 @@ type Handler struct {
 
 	// The accepted values of `iss`, compared exactly (RFC 7519 section
 	// 4.1.1). Replaces the discovered issuer, so list the tenant's own domain
-	// and every custom domain. With an internal `endpoint` (a container's
-	// name) the discovery document's issuer must be one of these.
+	// and every custom domain. The discovery document's issuer must be the
+	// `endpoint`'s (`<endpoint>/oidc`) or one of these; with an internal
+	// `endpoint` (a container's name), which no token names, it must be one of
+	// these.
 	// Default: the discovered issuer. Placeholders (`{env.*}`, `{file.*}`)
 	// are expanded when the config is loaded.
 	Issuers []string `json:"issuers,omitempty"`
