@@ -383,6 +383,7 @@ func TestFailureKinds(t *testing.T) {
 		{&net.DNSError{Err: "i/o timeout", Name: "tenant.example", IsTimeout: true}, failureDNS},
 		{&net.OpError{Op: "read", Err: errors.New("connection reset by peer")}, failureConnection},
 		{errors.New("remote error: tls: handshake failure"), failureTLS},
+		{http.ErrSchemeMismatch, failureTLS}, // plain http on the port
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBenchOver(t, newTenant(), roundTripper(func(*http.Request) (*http.Response, error) {
