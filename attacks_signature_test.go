@@ -171,10 +171,7 @@ func signSalted(hash crypto.Hash, saltLength int) func(testing.TB, *devtenant.Te
 func TestPSSNeedsASaltAsLongAsTheHash(t *testing.T) {
 	for _, library := range []*jwt.SigningMethodRSAPSS{jwt.SigningMethodPS256, jwt.SigningMethodPS384, jwt.SigningMethodPS512} {
 		hash := library.Hash.Size()
-		for length := range rsaKey().Size() - hash - 1 {
-			if length > hash+2 && length < rsaKey().Size()-hash-3 {
-				continue
-			}
+		for _, length := range []int{0, 1, hash - 1, hash, hash + 1, rsaKey().Size() - hash - 2} {
 			signature := signSalted(library.Hash, length)(t, nil, "input")
 			if err := library.Verify("input", signature, &rsaKey().PublicKey); err != nil {
 				t.Errorf("%s, salt of %d: golang-jwt does not verify it: %v", library.Alg(), length, err)

@@ -161,7 +161,7 @@ func decisions(tenant *devtenanttest.Server) []decision {
 		{"too old", "maxage", bearer(user(map[string]any{"iat": in(-2 * time.Minute)})), 401, invalid, ReasonTooOld, invalidToken, hint(claimed, "max_age"), false},
 		{"no iat for max_age", "maxage", bearer(user(map[string]any{"iat": nil})), 401, invalid, ReasonMissingClaim, invalidToken, hint(claimed, "iat"), false},
 		{"sender-constrained", "global", bearer(user(map[string]any{"cnf": map[string]any{"jkt": "x"}})), 401, invalid, ReasonBoundToken, invalidToken, hint(claimed, "cnf"), false},
-		{"control character in sub", "global", bearer(user(map[string]any{"sub": "user-1\n\x1b[31m"})), 401, invalid, ReasonMalformedToken, invalidToken, logged{sub: "user-1[31m", clientID: "app-1", kid: kid}, false},
+		{"control character in sub", "global", bearer(user(map[string]any{"sub": "user-1\n\x1b[31m"})), 401, invalid, ReasonMalformedToken, invalidToken, logged{sub: "user-1\ufffd\ufffd[31m", clientID: "app-1", kid: kid}, false},
 
 		{"no keys", "down", bearer(user(nil)), 503, "Token verification is temporarily unavailable", ReasonKeysUnavailable, nil, logged{sub: "user-1", clientID: "app-1", kid: kid, hint: "could not be loaded"}, false},
 

@@ -17,10 +17,13 @@ const (
 	// everyone has to wait.
 	keptForKeyless = maxWaiting / 4
 
-	// maxWaitingPerRequester is what one requester gets of the places. It is
-	// more than a company behind one address needs for the time of a fetch,
-	// and less than the 250 streams of one HTTP/2 connection.
-	maxWaitingPerRequester = maxWaiting / 8
+	// What one requester gets of the places. For an unknown key it is enough
+	// for a company behind one address during a fetch, and less than the 250
+	// streams of one HTTP/2 connection. Without keys it is more: then everyone
+	// who comes has to wait, and where Caddy does not know its proxies, all who
+	// come at a restart are one.
+	shareForUnknownKey = maxWaiting / 8
+	shareForKeyless    = maxWaiting / 2
 )
 
 // requester is who is behind a request that wants to wait: the network that
@@ -57,13 +60,13 @@ type waitingRoom struct {
 // enter takes a place and reports whether there was one. keyless is for a
 // request that waits because no key is held.
 func (w *waitingRoom) enter(who requester, keyless bool) bool {
-	places := maxWaiting
+	places, share := maxWaiting, shareForKeyless
 	if !keyless {
-		places -= keptForKeyless
+		places, share = maxWaiting-keptForKeyless, shareForUnknownKey
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.taken >= places || who != nobody && w.by[who] >= maxWaitingPerRequester {
+	if w.taken >= places || who != nobody && w.by[who] >= share {
 		return false
 	}
 	if w.by == nil {

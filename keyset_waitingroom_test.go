@@ -52,7 +52,7 @@ func TestWaitingRequestsAreBounded(t *testing.T) {
 		"for an unknown key":                  {false, func(int) requester { return nobody }, 768},
 		"for any key, all of many clients":    {true, ofMany, 1024},
 		"for an unknown key, of many clients": {false, ofMany, 768},
-		"for any key, of one client":          {true, func(int) requester { return requesterFrom("192.0.2.1") }, 128},
+		"for any key, of one client":          {true, func(int) requester { return requesterFrom("192.0.2.1") }, 512},
 		"for an unknown key, of one client":   {false, func(int) requester { return requesterFrom("192.0.2.1") }, 128},
 		"of one IPv6 network": {false, func(i int) requester {
 			return requesterFrom(fmt.Sprintf("2001:db8:1:2:%x::%x", i%7, i))
@@ -169,7 +169,7 @@ func TestRequestThatGivesUpFreesItsPlace(t *testing.T) {
 		b := ready(t)
 		b.SetFault(devtenant.Hang)
 		who := requesterFrom("192.0.2.1")
-		for range maxWaitingPerRequester {
+		for range shareForUnknownKey {
 			go b.ks.awaitKey(t.Context(), "made-up", who)
 		}
 		synctest.Wait()
