@@ -103,7 +103,8 @@ func TestCheckTellsWhatIsWrongWithATenant(t *testing.T) {
 		{"redirect to another host", devtenant.RedirectTo("https://elsewhere.example.com/"), nil, []string{"redirected to another", "write the address that it redirects to"}},
 		{"other issuer", nil, []string{"--issuer", "https://login.example.com/oidc"}, nil},
 		{
-			"an issuer that the tenant is not", nil, []string{"--issuer", "https://login.example.com/oidc/"},
+			"an issuer that the tenant is not", nil,
+			[]string{"--issuer", "https://login.example.com/oidc/"},
 			[]string{"the tenant calls itself \"", "not an accepted issuer (https://login.example.com/oidc/)", "wrong_issuer", "add issuer http://127.0.0.1", "key        "},
 		},
 		{"the TLS port over plain http", badRequest, nil, []string{"use https in endpoint"}},
