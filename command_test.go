@@ -347,6 +347,7 @@ func TestCommandsRefuseWrongUse(t *testing.T) {
 		{"no tenant", "", []string{"check"}, "--endpoint"},
 		{"tenant without scheme", "", []string{"check", "--endpoint", "tenant.example.com"}, "the URL is not absolute"},
 		{"plain http", "", []string{"check", "--endpoint", "http://tenant.example.com"}, "insecure_http"},
+		{"the discovery document as the tenant", "", []string{"check", "--endpoint", "https://tenant.example.com/oidc/.well-known/openid-configuration"}, "https://tenant.example.com"},
 		{"CA file that is none", "", []string{"check", "--endpoint", "https://tenant.example.com", "--trusted-ca-file", e.config}, "no PEM certificate"},
 		{"no time at all", "", []string{"check", "--endpoint", "https://tenant.example.com", "--timeout", "0s"}, "timeout"},
 		{"token as an argument", "", []string{"explain", token}, "standard input"},

@@ -209,7 +209,7 @@ func (e *examination) hint(refusal *Refusal) string {
 	}
 	site := e.site
 	site.organization, site.organizations, site.resolved = e.met.organization, e.met.organizations, e.met.resolved
-	return hint(refusal, e.info, e.token, site)
+	return legible(hint(refusal, e.info, e.token, site))
 }
 
 // lastError is why the last fetch failed, or nil if it did not.

@@ -123,7 +123,8 @@ func logRefusal(entry *zapcore.CheckedEntry, r *http.Request, refusal *Refusal, 
 		zap.String("client_id", loggable(info.ClientID)),
 		zap.String("kid", loggable(info.keyID)),
 		zap.Bool("verified", verified),
-		zap.String("hint", hint(refusal, info, token, site)),
+		// It may name an organization that the request asks for.
+		zap.String("hint", legible(hint(refusal, info, token, site))),
 	)
 }
 

@@ -183,9 +183,10 @@ func TestRefusalLogShowsNoEscapeSequenceOfAClient(t *testing.T) {
 	info := &AuthInfo{Subject: nasty, ClientID: nasty, Issuer: nasty, Audience: []string{nasty, testAPI + "/\u202e"}, keyID: nasty}
 	r := &http.Request{Method: nasty, Host: nasty}
 	token := encodeText(`{"alg":"ES384","kid":"x","typ":"`+"\u202e\u009b"+`"}`) + ".e30.AAAA"
-	q := siteRequirements(t, &Handler{Audiences: []string{testAPI}})
+	// The hint of a site whose organizations are made of the request names them.
+	site := siteDemand(t, &Handler{Audiences: []string{testAPI}, Organizations: []string{nasty}})
 	for _, test := range allRefusals() {
-		logRefusal(zap.New(core), r, test.refusal, info, token, &q)
+		logRefusal(zap.New(core).Check(zapcore.DebugLevel, refusalMessage), r, test.refusal, info, token, site)
 	}
 	for _, line := range logs.All() {
 		expectLegible(t, "the log line", fmt.Sprint(line.ContextMap()))
