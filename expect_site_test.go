@@ -37,17 +37,17 @@ func TestRefusalBeforeTheBody(t *testing.T) {
 				"POST /auth HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nTransfer-Encoding: chunked\r\n\r\n",
 				"POST /require HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
 			} {
-				answer := s.withoutBody(t, request)
-				if answer.StatusCode != http.StatusUnauthorized || !answer.Close {
-					t.Errorf("%q: %s, to be closed: %t", request, answer.Status, answer.Close)
+				if status, ends := s.withoutBody(t, request); status != http.StatusUnauthorized || !ends {
+					t.Errorf("%q: %d, ends the connection: %t", request, status, ends)
 				}
 			}
 		})
 	}
 }
 
-// withoutBody sends a header and returns the first answer to it.
-func (s *site) withoutBody(tb testing.TB, header string) *http.Response {
+// withoutBody sends a header and returns the status of the first answer to it,
+// and whether the connection ends with that.
+func (s *site) withoutBody(tb testing.TB, header string) (status int, ends bool) {
 	tb.Helper()
 	var dialer net.Dialer
 	connection, err := dialer.DialContext(tb.Context(), "tcp", s.Addr())
@@ -64,7 +64,7 @@ func (s *site) withoutBody(tb testing.TB, header string) *http.Response {
 		tb.Fatal(err)
 	}
 	answer.Body.Close()
-	return answer
+	return answer.StatusCode, answer.Close
 }
 
 // Connection is no header of HTTP/2 and 3, whose streams end without it; and a

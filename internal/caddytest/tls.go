@@ -57,7 +57,7 @@ func (s *Server) Over(protocol string) *Server {
 			},
 		}
 		// Caddy would wait for connections that are still open.
-		s.tb.Cleanup(func() { quicTransport.Close() })
+		s.tb.Cleanup(func() { _ = quicTransport.Close() })
 		transport = quicTransport
 	default:
 		s.tb.Fatalf("no such protocol: %s", protocol)

@@ -92,7 +92,7 @@ func openHTTP1(tb testing.TB, server *caddytest.Server, r *Request) *Stream {
 		tb.Fatalf("sending: %v", err)
 	}
 	reader := bufio.NewReader(connection)
-	response, err := readHTTP1(reader, r)
+	response, err := readHTTP1(reader, r) //nolint:bodyclose // the stream is the body
 	if err != nil {
 		tb.Fatalf("reading: %v", err)
 	}

@@ -33,7 +33,7 @@ func listenUDP(tb testing.TB) net.PacketConn {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() { socket.Close() })
+	tb.Cleanup(func() { _ = socket.Close() })
 	return socket
 }
 
@@ -86,7 +86,7 @@ func openHTTP3(tb testing.TB, server *caddytest.Server, r *Request) *Stream {
 	if err := stream.SendRequestHeader(r.request(tb)); err != nil {
 		tb.Fatalf("sending: %v", err)
 	}
-	response, err := stream.ReadResponse()
+	response, err := stream.ReadResponse() //nolint:bodyclose // the stream is the body
 	if err != nil {
 		tb.Fatalf("opening a stream: %v", err)
 	}

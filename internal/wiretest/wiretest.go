@@ -37,8 +37,8 @@ type Request struct {
 	// header.
 	Body []string
 
-	// Trailer are the trailer lines. They are announced over HTTP/3 only,
-	// whose client does so by itself; name them in a Trailer field otherwise.
+	// Trailer are the trailer lines. Announce them in a Trailer field where the
+	// server must show them.
 	Trailer []string
 }
 
@@ -97,7 +97,7 @@ func Open(tb testing.TB, server *caddytest.Server, protocol string, request Requ
 type field struct{ name, value string }
 
 // complete fills in what was left out.
-func (r Request) complete(server *caddytest.Server) *Request {
+func (r *Request) complete(server *caddytest.Server) *Request {
 	if r.Method == "" {
 		r.Method = http.MethodGet
 	}
@@ -107,7 +107,7 @@ func (r Request) complete(server *caddytest.Server) *Request {
 	if r.Path == "" && (r.Method != http.MethodConnect || r.Protocol != "") {
 		r.Path = "/"
 	}
-	return &r
+	return r
 }
 
 // ends tells whether the request ends with its header.
