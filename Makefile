@@ -30,7 +30,7 @@ e2e: ## Against real software of others; needs node and npm
 soak: ## Ten minutes of mixed traffic, rotations, faults and reloads; SOAK=1h for longer
 	SOAK=$(or $(SOAK),10m) SOAK_TIMEOUT=0 .ci/run soak
 
-CORE := validator.go claims.go requirements.go organization.go refusal.go keyset.go keyset_wait.go keyset_refresh.go \
+CORE := validator.go claims.go requirements.go organization.go believable.go spelling.go refusal.go keyset.go keyset_wait.go keyset_refresh.go \
 	keyset_config.go jwk.go jwks.go discovery.go
 
 mutate: ## What the tests of the security core would not notice

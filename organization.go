@@ -2,15 +2,12 @@ package logtoauth
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"net/textproto"
-	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 // organizationIDs are the organizations a site asks for.
@@ -28,11 +25,14 @@ type organizationID struct {
 	dynamic bool
 
 	// headers are the request headers that placeholders read, canonical;
-	// cookies and parameters are those of the query by their names.
+	// cookies and parameters are those of the query, as skeletons.
 	headers, cookies, parameters []string
 	// host and path tell that a placeholder reads the host, or may read the
 	// path: all but header and host placeholders may, through map and vars.
 	host, path bool
+	// unknown are the placeholders that others set, such as `map` and `vars`,
+	// as they were written. They may come from anywhere in the request.
+	unknown []string
 }
 
 // parseOrganizationIDs takes the ids of a config. Placeholders of load time
@@ -99,11 +99,30 @@ func (id *organizationID) read(key string) {
 	}
 	id.path = true
 	if name, ok := strings.CutPrefix(key, "http.request.cookie."); ok {
-		id.cookies = append(id.cookies, name)
+		id.cookies = append(id.cookies, skeleton(name))
 	}
 	if name, ok := strings.CutPrefix(key, "http.request.uri.query."); ok {
-		id.parameters = append(id.parameters, name)
+		id.parameters = append(id.parameters, skeleton(name))
 	}
+	if !slices.ContainsFunc(ownSources, func(prefix string) bool { return strings.HasPrefix(key, prefix) }) {
+		id.unknown = append(id.unknown, "{"+key+"}")
+	}
+}
+
+// ownSources begin the names of placeholders that say themselves what they
+// read. All others are set by a handler, a matcher or another module, from
+// whatever the config names there: `map`, `vars`, `path_regexp`.
+var ownSources = []string{"http.request.", "http.auth.user.", "system.", "time."}
+
+// unknownSources are the placeholders of which nobody can tell here what they
+// read, each once.
+func (o organizationIDs) unknownSources() []string {
+	var unknown []string
+	for _, id := range o.ids {
+		unknown = append(unknown, id.unknown...)
+	}
+	slices.Sort(unknown)
+	return slices.Compact(unknown)
 }
 
 // resolve returns the ids for one request. Every id must resolve: one that
@@ -135,40 +154,6 @@ func (o organizationIDs) resolve(r *http.Request) wantedOrganizations {
 	return wanted
 }
 
-// believable tells whether what the placeholders read is what every later
-// handler will act on.
-func (id *organizationID) believable(r *http.Request) bool {
-	for _, header := range id.headers {
-		if !standsOnce(r.Header, header) {
-			return false
-		}
-	}
-	for _, cookie := range id.cookies {
-		if !cookieStandsOnce(r.Header["Cookie"], cookie) {
-			return false
-		}
-	}
-	for _, parameter := range id.parameters {
-		if !parameterStandsOnce(r.URL.RawQuery, parameter) {
-			return false
-		}
-	}
-	if id.host && !plainHost(r.Host) {
-		return false
-	}
-	if id.path {
-		if !plainPath(r.URL) {
-			return false
-		}
-		// A vars or map placeholder may have been read before a rewrite.
-		original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
-		if ok && original.URL != nil && !plainPath(original.URL) {
-			return false
-		}
-	}
-	return true
-}
-
 // keepHeaders takes the headers that ids read out of the client's Connection
 // header. The reverse proxy would drop them as hop-by-hop, and the upstream
 // would act on another organization than the one that was checked.
@@ -177,21 +162,45 @@ func (o organizationIDs) keepHeaders(r *http.Request) {
 		for _, header := range id.headers {
 			removeFromConnection(r.Header, header)
 		}
+		if len(id.cookies) > 0 {
+			removeFromConnection(r.Header, "Cookie")
+		}
+		if len(id.unknown) > 0 {
+			// Any header may have been read.
+			filterConnection(r.Header, isHopByHop)
+		}
 	}
+}
+
+// isHopByHop reports whether an option of the Connection header is one that
+// concerns the connection alone. Caddy's reverse proxy deletes the headers of
+// that name anyway, and no handler reads an organization from them.
+func isHopByHop(option string) bool {
+	switch strings.ToLower(option) {
+	case "close", "keep-alive", "upgrade", "te", "http2-settings":
+		return true
+	}
+	return false
 }
 
 // removeFromConnection takes a header's name, in every spelling, out of the
 // client's Connection header.
 func removeFromConnection(header http.Header, name string) {
+	folded := foldHeader(name)
+	filterConnection(header, func(option string) bool { return !spells(option, folded) })
+}
+
+// filterConnection keeps of the client's Connection header the options that
+// may stay.
+func filterConnection(header http.Header, keep func(option string) bool) {
 	values := header["Connection"]
 	if len(values) == 0 {
 		return
 	}
 	var kept []string
-	folded := foldHeader(name)
 	for _, value := range values {
 		for option := range strings.SplitSeq(value, ",") {
-			if option = textproto.TrimString(option); option != "" && !spells(option, folded) {
+			if option = textproto.TrimString(option); option != "" && keep(option) {
 				kept = append(kept, option)
 			}
 		}
@@ -201,73 +210,4 @@ func removeFromConnection(header http.Header, name string) {
 		return
 	}
 	header["Connection"] = []string{strings.Join(kept, ", ")}
-}
-
-// standsOnce tells whether a header stands exactly once, in whatever spelling
-// a later handler may take for it (CGI and some frameworks read `X_Org` and
-// `X.Org` as `X-Org`).
-func standsOnce(header http.Header, name string) bool {
-	count := 0
-	want := foldHeader(name)
-	for key, values := range header {
-		if spells(key, want) {
-			count += len(values)
-		}
-	}
-	return count == 1
-}
-
-// cookieStandsOnce tells whether a cookie stands exactly once, in whatever
-// case: Caddy takes the first in any case that net/http does not drop, an
-// application perhaps the last, or another.
-func cookieStandsOnce(lines []string, name string) bool {
-	count := 0
-	for cookie := range cookies(lines) {
-		if strings.EqualFold(cookie, name) {
-			count++
-		}
-	}
-	return count == 1
-}
-
-// parameterStandsOnce is the same for a parameter of the query, of which
-// net/url drops those with a semicolon or a broken value.
-func parameterStandsOnce(rawQuery, name string) bool {
-	count := 0
-	for pair := range queryPairs(rawQuery) {
-		key, _, _ := strings.Cut(pair, "=")
-		if decoded, err := url.QueryUnescape(key); err == nil && strings.EqualFold(decoded, name) {
-			count++
-		}
-	}
-	return count == 1
-}
-
-// plainHost refuses a host in which an empty label or a trailing dot moves
-// labels or makes one site two.
-func plainHost(hostport string) bool {
-	host, _, err := net.SplitHostPort(hostport)
-	if err != nil {
-		host = hostport
-	}
-	return !slices.Contains(strings.Split(host, "."), "")
-}
-
-// plainPath refuses a path that servers read in different ways.
-func plainPath(u *url.URL) bool {
-	escaped := strings.ToLower(u.EscapedPath()) // which encodes a plain backslash
-	for _, sequence := range []string{"%2f", "%5c", "%2e"} {
-		if strings.Contains(escaped, sequence) {
-			return false
-		}
-	}
-	segments := strings.Split(strings.TrimPrefix(u.Path, "/"), "/")
-	for i, segment := range segments {
-		// Some servers drop a segment's parameters before they resolve dots.
-		segment, _, _ = strings.Cut(segment, ";")
-		if segment == "." || segment == ".." || (segment == "" && i < len(segments)-1) {
-			return false
-		}
-	}
-	return true
 }

@@ -256,6 +256,37 @@ func TestOrganizationHeaderIsTakenOutOfConnection(t *testing.T) {
 	}
 }
 
+// Where nobody can tell which headers were read, only what concerns the
+// connection itself stays.
+func TestOrganizationOfUnknownSourceLeavesConnectionItsOwnOptions(t *testing.T) {
+	for connection, want := range map[string]string{
+		"close": "close", "Upgrade, HTTP2-Settings": "Upgrade, HTTP2-Settings", "keep-alive,TE": "keep-alive, TE",
+		"X-Org": "", "close, X-Org, te": "close, te", "cookie": "", "close\x00": "", "keep_alive": "", "upgrade-insecure-requests": "",
+	} {
+		for _, id := range []string{"{http.vars.org}", "{org}", "{http.regexp.org.1}", "a-{http.request.host.labels.2}-{org}"} {
+			r := caddyRequest(t, http.MethodGet, "/")
+			r.Header.Set("Connection", connection)
+			parseIDs(t, "org-1", id).keepHeaders(r)
+			if got := r.Header.Get("Connection"); got != want {
+				t.Errorf("%s: of %q is left %q, not %q", id, connection, got, want)
+			}
+		}
+	}
+}
+
+func TestPlaceholdersThatSayWhatTheyRead(t *testing.T) {
+	for id, want := range map[string]int{
+		"org-1": 0, "{http.request.host}": 0, "{http.request.uri.path.0}": 0, "{http.request.tls.client.subject}": 0,
+		"{http.auth.user.claims.org}": 0, "{system.hostname}": 0, "{time.now.year}": 0,
+		"{http.vars.org}": 1, "{http.vars.client_ip}": 1, "{http.regexp.org.1}": 1, "{http.auth.org}": 1, "{http.error.message}": 1, "{org}": 1,
+		"{org}-{org}": 1, "{b}{a}{b}": 2,
+	} {
+		if got := parseIDs(t, id, id).unknownSources(); len(got) != want {
+			t.Errorf("%s: unknown are %q", id, got)
+		}
+	}
+}
+
 func TestPlaceholdersThatAreKnownWhenLoading(t *testing.T) {
 	t.Setenv("LOGTO_TEST_ORG", "org-1")
 	t.Setenv("LOGTO_TEST_BRACE", "{http.request.host}")

@@ -1,0 +1,127 @@
+package logtoauth
+
+import (
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// believable reports whether what the placeholders read is what every later
+// handler will act on.
+func (id *organizationID) believable(r *http.Request) bool {
+	for _, header := range id.headers {
+		// Over HTTP/2 a Host header may come beside :authority. Nobody else
+		// reads it: net/http passes on Request.Host.
+		if header == "Host" || !standsOnce(r.Header, header) {
+			return false
+		}
+	}
+	for _, cookie := range id.cookies {
+		if !cookieStandsOnce(r.Header["Cookie"], cookie) {
+			return false
+		}
+	}
+	for _, parameter := range id.parameters {
+		if !parameterStandsOnce(r.URL.RawQuery, parameter) {
+			return false
+		}
+	}
+	// Of what map and vars read nothing is known: it may be the host.
+	if (id.host || len(id.unknown) > 0) && !oneHost(r) {
+		return false
+	}
+	if id.path {
+		if !plainPath(r.URL) {
+			return false
+		}
+		// A vars or map placeholder may have been read before a rewrite.
+		original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
+		if ok && original.URL != nil && !plainPath(original.URL) {
+			return false
+		}
+	}
+	return true
+}
+
+// standsOnce reports whether a header stands exactly once, in whatever spelling
+// a later handler may take for it (CGI and some frameworks read `X_Org` and
+// `X.Org` as `X-Org`).
+func standsOnce(header http.Header, name string) bool {
+	count := 0
+	want := foldHeader(name)
+	for key, values := range header {
+		if spells(key, want) {
+			count += len(values)
+		}
+	}
+	return count == 1
+}
+
+// oneHost reports whether a request names one host, in a form that all servers
+// read alike. Over HTTP/2 net/http keeps a Host header beside the :authority.
+func oneHost(r *http.Request) bool {
+	for _, host := range r.Header["Host"] {
+		if host != r.Host {
+			return false
+		}
+	}
+	return plainHost(r.Host)
+}
+
+// plainHost accepts a name or a bracketed IPv6 address, with or without a port.
+// Caddy splits anything else into labels too, and not where others do: of
+// `globex.example.com:x:.acme.example.com` Caddy reads acme and Express globex.
+// An empty label or a trailing dot moves labels or makes one site two.
+func plainHost(hostport string) bool {
+	if address, port, ok := strings.Cut(hostport, "]"); ok {
+		address, bracketed := strings.CutPrefix(address, "[")
+		ip, err := netip.ParseAddr(address)
+		return bracketed && err == nil && ip.Is6() && ip.Zone() == "" && (port == "" || isPort(port))
+	}
+	name, port := hostport, ""
+	if colon := strings.IndexByte(hostport, ':'); colon >= 0 {
+		name, port = hostport[:colon], hostport[colon:]
+	}
+	if port != "" && !isPort(port) {
+		return false
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" || strings.ContainsFunc(label, func(r rune) bool { return !isLabelChar(r) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// isPort reports whether text is a colon and 1 to 5 digits.
+func isPort(text string) bool {
+	digits, ok := strings.CutPrefix(text, ":")
+	return ok && 1 <= len(digits) && len(digits) <= 5 &&
+		!strings.ContainsFunc(digits, func(r rune) bool { return r < '0' || r > '9' })
+}
+
+func isLabelChar(r rune) bool {
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_'
+}
+
+// plainPath refuses a path that servers read in different ways.
+func plainPath(u *url.URL) bool {
+	escaped := strings.ToLower(u.EscapedPath()) // which encodes a plain backslash
+	for _, sequence := range []string{"%2f", "%5c", "%2e"} {
+		if strings.Contains(escaped, sequence) {
+			return false
+		}
+	}
+	segments := strings.Split(strings.TrimPrefix(u.Path, "/"), "/")
+	for i, segment := range segments {
+		// Some servers drop a segment's parameters before they resolve dots.
+		segment, _, _ = strings.Cut(segment, ";")
+		if segment == "." || segment == ".." || (segment == "" && i < len(segments)-1) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,58 @@
+package logtoauth
+
+import (
+	"net/http"
+	"testing"
+)
+
+func TestHostsThatAllServersReadAlike(t *testing.T) {
+	for host, want := range map[string]bool{
+		"acme.example.com": true, "ACME.example.com": true, "a_b.c-d.1": true, "localhost": true, "xn--bcher-kva.example": true,
+		"acme.example.com:8": true, "acme.example.com:65535": true, "127.0.0.1:80": true,
+		"[::1]": true, "[::1]:443": true, "[2001:db8::1]:65535": true, "[::ffff:127.0.0.1]": true,
+
+		"": false, ":": false, ":80": false, ".": false, ".example.com": false, "example.com.": false, "a..example.com": false, "example.com.:80": false,
+		"example.com:": false, "example.com:123456": false, "example.com:x": false, "example.com:-1": false, "example.com:٣": false,
+		"example.com:80:80": false, "example.com::80": false, "globex.example.com:x:.acme.example.com": false, "acme.example.com:.globex.example.com": false,
+		"::1": false, "[::1": false, "::1]": false, "[::1]]": false, "[::1]x": false, "[::1]:": false, "[::1]80": false, "[::1]:x": false, "[[::1]]": false,
+		"[]": false, "[]:80": false, "[fe80::1%25eth0]": false, "[fe80::1%eth0]": false, "[127.0.0.1]": false, "[example.com]": false, "[acme.example.com]:443": false,
+		"x[::1]": false, "[::1].acme.example.com": false, "[v1.acme.example.com]": false,
+		"a/b.example.com": false, `a\b.example.com`: false, "a%00.example.com": false, "a%2f.example.com": false, "a;b.example.com": false,
+		"a,b.example.com": false, "a b.example.com": false, " example.com": false, "a@example.com": false, "a?.example.com": false, "a#.example.com": false,
+		"bücher.example": false, "a\x00.example.com": false, "a\xff.example.com": false, "ａcme.example.com": false, "acme。example.com": false,
+	} {
+		if got := plainHost(host); got != want {
+			t.Errorf("%q: %v", host, got)
+		}
+	}
+}
+
+// Over HTTP/2, net/http leaves a Host header where it is, beside the :authority
+// that Caddy and its reverse proxy go by. A map can read it all the same.
+func TestHostBesideAuthority(t *testing.T) {
+	for _, test := range []struct {
+		id    string
+		hosts []string
+		want  bool
+	}{
+		{"{http.request.host.labels.2}", nil, true},
+		{"{http.request.host.labels.2}", []string{"acme.example.com"}, true},
+		{"{http.request.host.labels.2}", []string{"globex.example.com"}, false},
+		{"{http.request.host.labels.2}", []string{"acme.example.com", "globex.example.com"}, false},
+		{"{http.vars.org}", []string{"globex.example.com"}, false},
+		{"{http.request.header.Host}", []string{"acme.example.com"}, false},
+		{"{http.request.header.X-Org}", []string{"globex.example.com"}, true},
+	} {
+		r := caddyRequest(t, http.MethodGet, "/")
+		r.Host = "acme.example.com"
+		r.Header = http.Header{"X-Org": {"acme"}}
+		if test.hosts != nil {
+			r.Header["Host"] = test.hosts
+		}
+		id := new(organizationID)
+		id.read(test.id[1 : len(test.id)-1])
+		if got := id.believable(r); got != test.want {
+			t.Errorf("%s beside Host %q: %v", test.id, test.hosts, got)
+		}
+	}
+}

@@ -1,0 +1,234 @@
+package logtoauth_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/caddytest"
+	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
+)
+
+// organizationSite is a site whose organization comes from the request, with
+// lines of a Caddyfile in front.
+func organizationSite(tb testing.TB, addresses, before, organization string) *site {
+	tb.Helper()
+	return startSiteBefore(tb, http.HandlerFunc(showRequest), fmt.Sprintf(`{
+	servers {
+		protocols h1 h2c
+	}
+}
+%s {
+	%s
+	logto_auth {
+		endpoint ENDPOINT
+		audience %s
+		organization %s
+	}
+	reverse_proxy UPSTREAM
+}`, addresses, before, api, organization))
+}
+
+// showRequest answers with what an application could take the organization
+// from.
+func showRequest(w http.ResponseWriter, r *http.Request) {
+	_, _ = fmt.Fprintf(w, "%s %s X-Org=%s Cookie=%s", r.Host, r.RequestURI, r.Header["X-Org"], r.Header["Cookie"])
+}
+
+// member issues alice's token for the API in an organization.
+func (s *site) member(organization string) string {
+	return s.tenant.Token(devtenant.TokenRequest{Subject: "alice", ClientID: "spa", Resource: api, OrganizationID: organization})
+}
+
+const wrongOrganization = `{"error":"Organization ID mismatch"}`
+
+// An application that reads another name than Caddy would serve the data of
+// another organization than the one that was checked.
+func TestOrganizationFromAQueryUnderTwoNames(t *testing.T) {
+	s := organizationSite(t, "http://", "", "{query.org_id}")
+	token := caddytest.Bearer(s.member("acme"))
+	for _, query := range []string{"org_id=acme", "a=1&org_id=acme&b[]=2"} {
+		if got := s.Get("/?"+query, token); got.StatusCode != http.StatusOK || !strings.Contains(got.Body, "/?"+query) {
+			t.Errorf("%s: %d %s", query, got.StatusCode, got.Body)
+		}
+	}
+	for _, other := range []string{
+		"org_id=evil", "org.id=evil", "+org_id=evil", "%20org_id=evil", "org+id=evil", "org_id[]=evil", "org%5Bid=evil", "org[id=evil",
+		"org_id%00x=evil", "[org_id]=evil", "ORG_ID=evil", "orgId=evil", "org%_id=evil", "x=1;org.id=evil",
+	} {
+		for _, query := range []string{"org_id=acme&" + other, other + "&org_id=acme"} {
+			if got := s.Get("/?"+query, token); got.StatusCode != http.StatusForbidden || got.Body != wrongOrganization {
+				t.Errorf("%s: %d %s", query, got.StatusCode, got.Body)
+			}
+		}
+	}
+}
+
+func TestOrganizationFromACookieUnderTwoNames(t *testing.T) {
+	s := organizationSite(t, "http://", "", "{cookie.org_id}")
+	token := caddytest.Bearer(s.member("acme"))
+	if got := s.Get("/", token, caddytest.Header("Cookie", "a=1; org_id=acme; b=2")); got.StatusCode != http.StatusOK {
+		t.Errorf("%d %s", got.StatusCode, got.Body)
+	}
+	for _, cookies := range []string{
+		"org_id=acme; org.id=evil", "org_id=acme; org id=evil", "org_id=acme; org_id[]=evil", "org_id=acme; org%5Fid=evil",
+		"org_id=acme; org_id%00x=evil", "a=1,org_id=evil; org_id=acme", `a="; org_id=acme; b="`,
+	} {
+		if got := s.Get("/", token, caddytest.Header("Cookie", cookies)); got.StatusCode != http.StatusForbidden || got.Body != wrongOrganization {
+			t.Errorf("%s: %d %s", cookies, got.StatusCode, got.Body)
+		}
+	}
+}
+
+// The reverse proxy drops what the client's Connection header names. Then the
+// application would know of no organization and might serve its default one.
+func TestOrganizationCannotBeTakenOffOnTheWay(t *testing.T) {
+	for _, test := range []struct{ name, before, organization, header, value string }{
+		{"header", "", "{header.X-Org}", "X-Org", "acme"},
+		{"variable", "vars org {header.X-Org}", "{vars.org}", "X-Org", "acme"},
+		{"map", "map {header.X-Org} {org} {\n~(.+) ${1}\n}", "{org}", "X-Org", "acme"},
+		{"regular expression", "@org header_regexp org X-Org (.+)\nvars @org x y", "{re.org.1}", "X-Org", "acme"},
+		{"cookie", "", "{cookie.org}", "Cookie", "org=acme"},
+		{"variable of a cookie", "vars org {cookie.org}", "{vars.org}", "Cookie", "org=acme"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := organizationSite(t, "http://", test.before, test.organization)
+			for _, connection := range []string{"close, " + test.header, strings.ToLower(test.header) + ",close", "TE, " + test.header + ", keep-alive"} {
+				got := s.Get("/", caddytest.Bearer(s.member("acme")), caddytest.Header(test.header, test.value), caddytest.Header("Connection", connection))
+				if got.StatusCode != http.StatusOK || !strings.Contains(got.Body, test.header+"=["+test.value+"]") {
+					t.Errorf("Connection: %s: %d %s", connection, got.StatusCode, got.Body)
+				}
+			}
+		})
+	}
+}
+
+// Of variables, nobody can tell when loading what they will be set from.
+func TestOrganizationOfUnknownSourceIsToldWhenLoading(t *testing.T) {
+	for _, test := range []struct {
+		before, organization string
+		want                 string
+	}{
+		{"", "{header.X-Org}", ""},
+		{"", "{labels.2}-{path.0}", ""},
+		{"vars org {header.X-Org}", "org-1 {vars.org}", "cannot see what sets {http.vars.org}."},
+		{"map {host} {org} {\na b\n}", "{org} {labels.2}", "cannot see what sets {org}."},
+	} {
+		s := organizationSite(t, "http://", test.before, test.organization+"\n}\nlogto_require {\norganization "+test.organization)
+		var warnings []string
+		for line := range strings.Lines(s.Logs()) {
+			if strings.Contains(line, `"level":"warn"`) && strings.Contains(line, `"setting":"organization"`) {
+				warnings = append(warnings, line)
+			}
+		}
+		if test.want == "" && len(warnings) == 0 {
+			continue
+		}
+		// One is of logto_auth and one of logto_require.
+		if len(warnings) != 2 || !strings.Contains(warnings[0], test.want) || !strings.Contains(warnings[1], test.want) {
+			t.Errorf("%s: %q", test.organization, warnings)
+		}
+	}
+}
+
+// hostSites are the ways in which a host decides an organization. Each is
+// alone in its Caddy: that the host chooses the site is part of it.
+var hostSites = []struct{ name, addresses, before, organization string }{
+	{"label, all hosts", "http://", "", "{labels.3}"},
+	{"label, wildcard", "http://*.app.example.com", "", "{labels.3}"},
+	{"map, all hosts", "http://", "map {labels.3} {org} {\nacme acme\nglobex globex\n}", "{org}"},
+	{"map, wildcard", "http://*.app.example.com", "map {host} {org} {\n~^(.*)\\.app\\.example\\.com$ ${1}\n}", "{org}"},
+	{"variable", "http://", "vars org {labels.3}", "{vars.org}"},
+}
+
+// Caddy takes an organization from the hosts that are refused here, and
+// applications take another one from them, such as Express, which cuts at the
+// first colon.
+func TestOrganizationFromAHostWithTwoMeanings(t *testing.T) {
+	for _, site := range hostSites {
+		t.Run(site.name, func(t *testing.T) {
+			s := organizationSite(t, site.addresses, site.before, site.organization)
+			token := s.member("acme")
+			for _, host := range []string{"acme.app.example.com", "acme.app.example.com:8080", "acme.app.example.com:1"} {
+				if got := s.withHost(host, token); !strings.HasPrefix(got, "HTTP/1.1 200") || !strings.Contains(got, "\r\n"+host+" / ") {
+					t.Errorf("HTTP/1.1 %s: %s", host, got)
+				}
+				if status, body := s.withAuthority(t, host, token); status != http.StatusOK || !strings.HasPrefix(body, host+" / ") {
+					t.Errorf("HTTP/2 %s: %d %s", host, status, body)
+				}
+			}
+			for _, host := range []string{
+				"globex.app.example.com:x:.acme.app.example.com",
+				"globex.app.example.com:.acme.app.example.com",
+				"acme.app.example.com:.globex.app.example.com",
+				"acme.app.example.com:",
+				"acme.app.example.com:123456",
+				"acme.app.example.com:80:80",
+				"acme.app.example.com:8o",
+				"[acme.app.example.com]:443",
+				"[acme.app.example.com]",
+				"globex.app.example.com%00.acme.app.example.com",
+				"globex.app.example.com%2f.acme.app.example.com",
+				"globex.app.example.com;.acme.app.example.com",
+				"globex.app.example.com,acme.app.example.com",
+				"acme.app.example.com.",
+				"acme.app.example.com.:80",
+				"globex..acme.app.example.com",
+			} {
+				// A host that is none of the wildcard's has Caddy's empty answer.
+				if got := s.withHost(host, token); strings.Contains(got, "X-Org=") ||
+					site.addresses == "http://" && !strings.Contains(got, wrongOrganization) && !strings.HasPrefix(got, "HTTP/1.1 400") {
+					t.Errorf("HTTP/1.1 %s: %s", host, got)
+				}
+				if status, body := s.withAuthority(t, host, token); strings.Contains(body, "X-Org=") ||
+					site.addresses == "http://" && status != 0 && body != wrongOrganization && status != http.StatusBadRequest {
+					t.Errorf("HTTP/2 %s: %d %s", host, status, body)
+				}
+			}
+		})
+	}
+}
+
+// withHost sends a Host header that net/http's client would not send.
+func (s *site) withHost(host, token string) string {
+	return s.Raw("GET / HTTP/1.1\r\nHost: " + host + "\r\nAuthorization: Bearer " + token + "\r\nConnection: close\r\n\r\n")
+}
+
+// withAuthority is withHost over HTTP/2. Status 0 is a request that was not
+// answered at all.
+func (s *site) withAuthority(t *testing.T, host, token string) (status int, body string) {
+	t.Helper()
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	client := &http.Client{Transport: &http.Transport{Protocols: protocols}}
+	defer client.CloseIdleConnections()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Host = host
+	r.Header.Set("Authorization", "Bearer "+token)
+	answer, err := client.Do(r)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer answer.Body.Close()
+	octets, err := io.ReadAll(answer.Body)
+	if err != nil || answer.ProtoMajor != 2 {
+		t.Fatal(answer.Proto, err)
+	}
+	return answer.StatusCode, string(octets)
+}
+
+// The name of a host has no case; that of an organization has.
+func TestOrganizationFromAHostIsLowerCase(t *testing.T) {
+	s := organizationSite(t, "http://", "", "{labels.3}")
+	for organization, want := range map[string]bool{"acme": true, "ACME": false} {
+		got := s.withHost("ACME.app.example.com", s.member(organization))
+		if strings.HasPrefix(got, "HTTP/1.1 200") != want {
+			t.Errorf("%s: %s", organization, got)
+		}
+	}
+}
