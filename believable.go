@@ -13,9 +13,7 @@ import (
 // handler will act on.
 func (id *organizationID) believable(r *http.Request) bool {
 	for _, header := range id.headers {
-		// Over HTTP/2 a Host header may come beside :authority. Nobody else
-		// reads it: net/http passes on Request.Host.
-		if header == "Host" || !standsOnce(r.Header, header) {
+		if !standsOnce(r.Header, header) {
 			return false
 		}
 	}
@@ -30,7 +28,7 @@ func (id *organizationID) believable(r *http.Request) bool {
 		}
 	}
 	// Of what map and vars read nothing is known: it may be the host.
-	if (id.host || len(id.unknown) > 0) && !oneHost(r) {
+	if (id.host || len(id.unknown) > 0) && !plainHost(r.Host) {
 		return false
 	}
 	if id.path {
@@ -60,21 +58,12 @@ func standsOnce(header http.Header, name string) bool {
 	return count == 1
 }
 
-// oneHost reports whether a request names one host, in a form that all servers
-// read alike. Over HTTP/2 net/http keeps a Host header beside the :authority.
-func oneHost(r *http.Request) bool {
-	for _, host := range r.Header["Host"] {
-		if host != r.Host {
-			return false
-		}
-	}
-	return plainHost(r.Host)
-}
-
 // plainHost accepts a name or a bracketed IPv6 address, with or without a port.
 // Caddy splits anything else into labels too, and not where others do: of
 // `globex.example.com:x:.acme.example.com` Caddy reads acme and Express globex.
-// An empty label or a trailing dot moves labels or makes one site two.
+// An empty label or a trailing dot moves labels or makes one site two. A Host
+// header that differs from :authority never comes here: x/net and quic-go end
+// the stream.
 func plainHost(hostport string) bool {
 	if address, port, ok := strings.Cut(hostport, "]"); ok {
 		address, bracketed := strings.CutPrefix(address, "[")

@@ -1,9 +1,6 @@
 package logtoauth
 
-import (
-	"net/http"
-	"testing"
-)
+import "testing"
 
 func TestHostsThatAllServersReadAlike(t *testing.T) {
 	for host, want := range map[string]bool{
@@ -23,36 +20,6 @@ func TestHostsThatAllServersReadAlike(t *testing.T) {
 	} {
 		if got := plainHost(host); got != want {
 			t.Errorf("%q: %v", host, got)
-		}
-	}
-}
-
-// Over HTTP/2, net/http leaves a Host header where it is, beside the :authority
-// that Caddy and its reverse proxy go by. A map can read it all the same.
-func TestHostBesideAuthority(t *testing.T) {
-	for _, test := range []struct {
-		id    string
-		hosts []string
-		want  bool
-	}{
-		{"{http.request.host.labels.2}", nil, true},
-		{"{http.request.host.labels.2}", []string{"acme.example.com"}, true},
-		{"{http.request.host.labels.2}", []string{"globex.example.com"}, false},
-		{"{http.request.host.labels.2}", []string{"acme.example.com", "globex.example.com"}, false},
-		{"{http.vars.org}", []string{"globex.example.com"}, false},
-		{"{http.request.header.Host}", []string{"acme.example.com"}, false},
-		{"{http.request.header.X-Org}", []string{"globex.example.com"}, true},
-	} {
-		r := caddyRequest(t, http.MethodGet, "/")
-		r.Host = "acme.example.com"
-		r.Header = http.Header{"X-Org": {"acme"}}
-		if test.hosts != nil {
-			r.Header["Host"] = test.hosts
-		}
-		id := new(organizationID)
-		id.read(test.id[1 : len(test.id)-1])
-		if got := id.believable(r); got != test.want {
-			t.Errorf("%s beside Host %q: %v", test.id, test.hosts, got)
 		}
 	}
 }
