@@ -90,12 +90,13 @@ type Handler struct {
 	// Placeholders are not expanded.
 	AnyScopes []string `json:"any_scopes,omitempty"`
 
-	// The IDs of the organizations of which one must be the token's. An ID
-	// may hold placeholders: those of load time (`{env.*}`, `{file.*}`) are
-	// expanded when the config is loaded, all others in each request, once,
-	// and a value that is empty or unresolved refuses the request. A
-	// placeholder that begins with `http.request.` must be one of Caddy's.
-	// Excludes `organization_mode`.
+	// The IDs of the organizations of which one must be the token's. Logto
+	// assigns them, such as `rwheh3w247dn`. An ID may hold placeholders:
+	// those of load time (`{env.*}`, `{file.*}`) are expanded when the config
+	// is loaded, all others in each request, once, and a value that is empty,
+	// unresolved or ambiguous refuses the request. A placeholder that begins
+	// with `http.request.` must be one of Caddy's. Excludes
+	// `organization_mode`.
 	Organizations []string `json:"organizations,omitempty"`
 
 	// What to ask of the token's organization where no IDs are listed: `any`

@@ -76,20 +76,23 @@ var spaCORS = []try{
 }
 
 var tenantPerSubdomain = []try{
-	{name: "own subdomain", target: "https://acme.example.com/", token: member("k2yd4yc9m1oq"), status: 200, body: "X-Organization: k2yd4yc9m1oq"},
-	{name: "forged organization", target: "https://acme.example.com/", header: http.Header{"X-Organization": {"p7xv1b8t3hzn"}}, token: member("k2yd4yc9m1oq"), status: 200, body: "X-Organization: k2yd4yc9m1oq"},
-	{name: "another one's subdomain", target: "https://globex.example.com/", token: member("k2yd4yc9m1oq"), status: 403, body: wrongTenant},
-	{name: "unknown subdomain", target: "https://other.example.com/", token: member("k2yd4yc9m1oq"), status: 403, body: wrongTenant},
+	{name: "own subdomain", target: "https://acme.example.com/", token: member("rwheh3w247dn"), status: 200, body: "X-Organization: rwheh3w247dn"},
+	{name: "forged organization", target: "https://acme.example.com/", header: http.Header{"X-Organization": {"p7xv1b8t3hzn"}}, token: member("rwheh3w247dn"), status: 200, body: "X-Organization: rwheh3w247dn"},
+	{name: "another one's subdomain", target: "https://globex.example.com/", token: member("rwheh3w247dn"), status: 403, body: wrongTenant},
+	{name: "two subdomains in one host", target: "https://acme.example.com:.globex.example.com/", token: member("rwheh3w247dn"), status: 403, body: wrongTenant},
+	{name: "port that is none", target: "https://acme.example.com:x/", token: member("rwheh3w247dn"), status: 403, body: wrongTenant},
+	{name: "own subdomain with a port", target: "https://acme.example.com:8443/", token: member("rwheh3w247dn"), status: 200, body: "Host: acme.example.com:8443"},
+	{name: "unknown subdomain", target: "https://other.example.com/", token: member("rwheh3w247dn"), status: 403, body: wrongTenant},
 	{name: "organization named like the subdomain", target: "https://acme.example.com/", token: member("acme"), status: 403, body: wrongTenant},
 	{name: "token of no organization", target: "https://acme.example.com/", token: member(""), status: 403, body: wrongTenant},
 }
 
 var tenantPerPath = []try{
-	{name: "own path", target: "https://api.example.com/t/k2yd4yc9m1oq/orders", token: member("k2yd4yc9m1oq"), status: 200, body: "X-Organization: k2yd4yc9m1oq"},
-	{name: "another one's path", target: "https://api.example.com/t/p7xv1b8t3hzn/orders", token: member("k2yd4yc9m1oq"), status: 403, body: wrongTenant},
-	{name: "another one's path behind dots", target: "https://api.example.com/t/k2yd4yc9m1oq/..%2fp7xv1b8t3hzn/orders", token: member("k2yd4yc9m1oq"), status: 403, body: wrongTenant},
-	{name: "no tenant", target: "https://api.example.com/orders", token: member("k2yd4yc9m1oq"), status: 403, body: wrongTenant},
-	{name: "no token", target: "https://api.example.com/t/k2yd4yc9m1oq/orders", status: 401, body: missingToken},
+	{name: "own path", target: "https://api.example.com/t/rwheh3w247dn/orders", token: member("rwheh3w247dn"), status: 200, body: "X-Organization: rwheh3w247dn"},
+	{name: "another one's path", target: "https://api.example.com/t/p7xv1b8t3hzn/orders", token: member("rwheh3w247dn"), status: 403, body: wrongTenant},
+	{name: "another one's path behind dots", target: "https://api.example.com/t/rwheh3w247dn/..%2fp7xv1b8t3hzn/orders", token: member("rwheh3w247dn"), status: 403, body: wrongTenant},
+	{name: "no tenant", target: "https://api.example.com/orders", token: member("rwheh3w247dn"), status: 403, body: wrongTenant},
+	{name: "no token", target: "https://api.example.com/t/rwheh3w247dn/orders", status: 401, body: missingToken},
 }
 
 var alice = user("alice", "https://api.example.com", "")

@@ -11,6 +11,9 @@ import (
 const (
 	api        = "https://api.example.com"
 	anotherAPI = "https://billing.example.com"
+
+	// acme is the ID that Caddyfile.example has for the subdomain acme.
+	acme = "rwheh3w247dn"
 )
 
 // section is one site of Caddyfile.example and the requests to try there.
@@ -98,7 +101,7 @@ var sections = []section{
 		{
 			name:  "an organization's token",
 			path:  "/api/protected",
-			token: issue(alice(devtenant.TokenRequest{Resource: api, OrganizationID: "acme", Scope: "read:products"})),
+			token: issue(alice(devtenant.TokenRequest{Resource: api, OrganizationID: acme, Scope: "read:products"})),
 			want:  answer{403, `{"error":"Organization token not accepted"}`, `Bearer error="invalid_token"`},
 		},
 		{
@@ -124,19 +127,19 @@ var sections = []section{
 		{
 			name:  "a good token of the organization acme",
 			path:  "/api/protected",
-			token: issue(alice(devtenant.TokenRequest{OrganizationID: "acme", Scope: "read:members"})),
-			want:  answer{200, `{"auth":{"sub":"alice","clientId":"web-app","organizationId":"acme","scopes":["read:members"],"audience":["urn:logto:organization:acme"]}}`, ""},
+			token: issue(alice(devtenant.TokenRequest{OrganizationID: acme, Scope: "read:members"})),
+			want:  answer{200, `{"auth":{"sub":"alice","clientId":"web-app","organizationId":"rwheh3w247dn","scopes":["read:members"],"audience":["urn:logto:organization:rwheh3w247dn"]}}`, ""},
 		},
 		{
 			name:  "one of the scopes that the route asks for",
 			path:  "/api/members",
-			token: issue(devtenant.TokenRequest{ClientID: "nightly-job", OrganizationID: "acme", Scope: "read:members"}),
+			token: issue(devtenant.TokenRequest{ClientID: "nightly-job", OrganizationID: acme, Scope: "read:members"}),
 			want:  answer{200, "Hello, nightly-job", ""},
 		},
 		{
 			name:  "a missing scope",
 			path:  "/api/members",
-			token: issue(alice(devtenant.TokenRequest{OrganizationID: "acme", Scope: "invite:member"})),
+			token: issue(alice(devtenant.TokenRequest{OrganizationID: acme, Scope: "invite:member"})),
 			want:  answer{403, `{"error":"Insufficient organization scope"}`, `Bearer error="insufficient_scope", scope="read:members manage:members"`},
 		},
 		{
@@ -150,8 +153,8 @@ var sections = []section{
 		{
 			name:  "a good token of the organization acme",
 			path:  "/api/protected",
-			token: issue(alice(devtenant.TokenRequest{Resource: api, OrganizationID: "acme", Scope: "read:invoices"})),
-			want:  answer{200, `{"auth":{"sub":"alice","clientId":"web-app","organizationId":"acme","scopes":["read:invoices"],"audience":["https://api.example.com"]}}`, ""},
+			token: issue(alice(devtenant.TokenRequest{Resource: api, OrganizationID: acme, Scope: "read:invoices"})),
+			want:  answer{200, `{"auth":{"sub":"alice","clientId":"web-app","organizationId":"rwheh3w247dn","scopes":["read:invoices"],"audience":["https://api.example.com"]}}`, ""},
 		},
 		{
 			name:  "the wrong organization",
@@ -168,13 +171,13 @@ var sections = []section{
 		{
 			name:  "a missing scope",
 			path:  "/api/invoices",
-			token: issue(alice(devtenant.TokenRequest{Resource: api, OrganizationID: "acme"})),
+			token: issue(alice(devtenant.TokenRequest{Resource: api, OrganizationID: acme})),
 			want:  answer{403, `{"error":"Insufficient organization-level API scopes"}`, `Bearer error="insufficient_scope", scope="read:invoices"`},
 		},
 		{
 			name:  "another API's token",
 			path:  "/api/protected",
-			token: issue(alice(devtenant.TokenRequest{Resource: anotherAPI, OrganizationID: "acme"})),
+			token: issue(alice(devtenant.TokenRequest{Resource: anotherAPI, OrganizationID: acme})),
 			want:  answer{403, `{"error":"Invalid audience for organization-level API resources"}`, `Bearer error="invalid_token"`},
 		},
 	}},

@@ -30,8 +30,8 @@ func newTenant(ctx context.Context) (*tenantServer, error) {
 	})
 	tenant.RegisterClient(demoClient, demoSecret,
 		devtenant.Permission{Resource: api, Scopes: []string{"read:products", "write:orders"}},
-		devtenant.Permission{OrganizationID: "acme", Scopes: []string{"read:members"}},
-		devtenant.Permission{Resource: api, OrganizationID: "acme", Scopes: []string{"read:invoices"}},
+		devtenant.Permission{OrganizationID: acme, Scopes: []string{"read:members"}},
+		devtenant.Permission{Resource: api, OrganizationID: acme, Scopes: []string{"read:invoices"}},
 	)
 	t := &tenantServer{Tenant: tenant, address: "127.0.0.1:0"}
 	if err := t.start(ctx); err != nil {
