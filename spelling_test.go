@@ -117,8 +117,15 @@ func TestCookieUnderAnotherName(t *testing.T) {
 
 func TestCookieBesideOthers(t *testing.T) {
 	for _, lines := range [][]string{
-		{"org_id=acme"}, {"a=1; org_id=acme; b=2"}, {"a=1", "org_id=acme"}, {"org_id = acme"}, {`org_id="acme"`},
-		{`a="{\"b\":1}"; org_id=acme`}, {`a={"b":1}; org_id=acme`}, {`org_id=acme; a="`}, {"a=x y, z=50%, d%=1; org_id=acme"},
+		{"org_id=acme"},
+		{"a=1; org_id=acme; b=2"},
+		{"a=1", "org_id=acme"},
+		{"org_id = acme"},
+		{`org_id="acme"`},
+		{`a="{\"b\":1}"; org_id=acme`},
+		{`a={"b":1}; org_id=acme`},
+		{`org_id=acme; a="`},
+		{"a=x y, z=50%, d%=1; org_id=acme"},
 		{"org_id=acme; org=1; id=2; __Host-org_id=3"},
 	} {
 		if !cookieStandsOnce(lines, skeleton("org_id")) {
