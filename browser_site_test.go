@@ -183,7 +183,7 @@ func TestSharedCacheCannotMixUpUsers(t *testing.T) {
 		for _, encoding := range []string{"identity", "gzip"} {
 			for place, want := range map[string]string{
 				"header":     "public, s-maxage=600, max-age=60",
-				"own header": "public, s-maxage=600, max-age=60",
+				"own header": "private, max-age=60",
 				"cookie":     "private, max-age=60",
 				"query":      "private, max-age=60",
 				"nowhere":    "public, s-maxage=600, max-age=60",

@@ -149,10 +149,27 @@ func (n headerNames) takeOut(r *http.Request) {
 	for _, name := range n {
 		removeFromConnection(r.Header, name)
 	}
+	n.takeOutOfTrailers(r)
+}
+
+// takeOutOfTrailers deletes trailers: those that are there, and those that
+// come when the body ends.
+func (n headerNames) takeOutOfTrailers(r *http.Request) {
 	if r.Trailer != nil && r.Body != nil {
 		n.deleteFrom(r.Trailer)
 		r.Body = &trailerFilter{ReadCloser: r.Body, trailer: r.Trailer, names: n}
 	}
+}
+
+// takeOutForged takes out what the client sent under the names, but not what a
+// logto_auth has set in this request.
+func takeOutForged(r *http.Request, names headerNames) {
+	if state, ok := knownState(r); ok && len(state.forwarded) > 0 {
+		names = slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+			return slices.Contains(state.forwarded, name)
+		})
+	}
+	names.takeOut(r)
 }
 
 // trailerFilter deletes trailers as soon as they are there. When the body ends
@@ -180,6 +197,15 @@ func (f *trailerFilter) Read(p []byte) (int, error) {
 // leaves a header that a handler has set in this request. A Caddyfile's
 // `logto_auth` with `forward_claim` puts it before itself, for the requests
 // that its matcher leaves out; in JSON, put it first in the routes.
+//
+// It also deletes the headers before the error routes of its site: Caddy runs
+// these for requests that fail before any route, too. Nothing needs to be
+// written for that. In JSON a site is a terminal route of the server, and its
+// error routes are the terminal error route with the same matchers; an error
+// route that is not terminal or has matchers of its own belongs to every site.
+// Error routes of a subroute around this handler are its own as well. A named
+// route belongs to every site of its server, and protects error routes only
+// within `subroute` handlers.
 type StripIdentity struct {
 	// The names of the headers to delete, in trailers too. Spellings that
 	// differ in case or in any character that is neither letter nor digit are
@@ -198,25 +224,20 @@ func (*StripIdentity) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision folds the names.
-func (s *StripIdentity) Provision(caddy.Context) error {
+// Provision folds the names and has them deleted in error routes too.
+func (s *StripIdentity) Provision(ctx caddy.Context) error {
 	for _, header := range s.Headers {
 		s.names = append(s.names, foldHeader(header))
 	}
-	return nil
+	_, err := guardErrorRoutes(ctx, s.names)
+	return err
 }
 
 // ServeHTTP deletes the headers and passes the request on.
 func (s *StripIdentity) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	names := s.names
 	// Caddy may run this after a logto_auth with a longer path, or in a block
 	// within the one whose logto_auth set the header.
-	if state, ok := caddyhttp.GetVar(r.Context(), stateVar).(*requestState); ok && len(state.forwarded) > 0 {
-		names = slices.DeleteFunc(slices.Clone(names), func(name string) bool {
-			return slices.Contains(state.forwarded, name)
-		})
-	}
-	names.takeOut(r)
+	takeOutForged(r, s.names)
 	return next.ServeHTTP(w, r)
 }
 

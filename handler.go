@@ -10,11 +10,11 @@ import (
 )
 
 // ServeHTTP admits the request to next or refuses it.
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) (err error) {
 	state := stateOf(r)
 	if !state.concluding {
 		state.concluding = true
-		defer state.conclude(r.Context())
+		defer func() { state.conclude(r.Context(), err != nil && h.errorRoutes) }()
 	}
 	state.begin(h, r)
 	h.identityNames.takeOut(r)
@@ -40,7 +40,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		h.logRefusal(r, refusal, nil, "")
 	}
 	if h.StripToken {
-		h.sources.strip(r)
+		state.strip(r, h.sources)
 	}
 	if refusal != nil {
 		state.refusal = refusal
@@ -50,6 +50,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		state.report(refusal)
 	}
 	if state.info != nil && found.cacheable() {
+		state.private = true
 		return servePrivately(w, r, next)
 	}
 	return next.ServeHTTP(w, r)

@@ -134,15 +134,16 @@ type Handler struct {
 	TrustedOrigins []string `json:"trusted_origins,omitempty"`
 
 	// The request headers to set from claims for the next handler. What the
-	// client sent under these names is deleted first, in headers and trailers.
-	// In a Caddyfile that holds for every request of the enclosing block; in
-	// JSON, put the handler `logto_strip_identity` first for the requests that
-	// do not reach this one.
+	// client sent under these names is deleted first, in headers and trailers,
+	// and in the error routes of the site. In a Caddyfile that holds for every
+	// request of the enclosing block; in JSON, put the handler
+	// `logto_strip_identity` first for the requests that do not reach this one.
 	ForwardClaims []ForwardClaim `json:"forward_claims,omitempty"`
 
 	// If true, the token is removed, in every configured place, from the
-	// request before the next handler. A later `logto_auth` then finds none,
-	// so only the last one can have this.
+	// request before the next handler, and from the original request that
+	// error routes, `{http.request.orig_uri}` and FastCGI see. A later
+	// `logto_auth` then finds none, so only the last one can have this.
 	StripToken bool `json:"strip_token,omitempty"`
 
 	// The RFC 9728 protected resource metadata to name in challenges. The
@@ -220,6 +221,9 @@ type Handler struct {
 	identity      []identityHeader
 	identityNames headerNames
 	responder     responder
+
+	// errorRoutes says that a guard concludes a request when next fails.
+	errorRoutes bool
 }
 
 // CaddyModule returns the Caddy module information.
@@ -233,10 +237,14 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 // Provision builds the handler from its configuration. It touches files but
 // not the network; keys are fetched when the config has started.
 func (h *Handler) Provision(ctx caddy.Context) error {
-	if err := h.provision(ctx); err != nil {
+	err := h.provision(ctx)
+	if err != nil {
 		return err
 	}
 	warn(h.logger, h.warnings())
+	if h.errorRoutes, err = guardErrorRoutes(ctx, h.identityNames); err != nil {
+		return err
+	}
 	return surveySites(ctx)
 }
 

@@ -19,18 +19,41 @@ const (
 // conclude tells metrics and traces once what became of the request. It is
 // called when the outermost handler of this package returns: what a
 // logto_auth admits a later logto_require may still refuse, and one request
-// must not count as both.
-func (s *requestState) conclude(ctx context.Context) {
+// must not count as both. With guarded error routes to come, which may refuse
+// too, it is counted after them; but the span ends before.
+func (s *requestState) conclude(ctx context.Context, errorRoutes bool) {
 	outcome, refusal := s.outcome()
-	var reason Reason
-	if refusal != nil {
-		reason = refusal.Reason
+	s.describeSpan(ctx, refusal.reason())
+	if errorRoutes {
+		later := s.later()
+		later.uncounted, later.outcome, later.refusal = true, outcome, refusal
+		return
 	}
-	metrics.count(outcome, reason)
+	count(ctx, outcome, refusal)
+}
+
+// concludeErrorRoutes counts a request that error routes have answered. What
+// they refused was refused, whatever had become of it before; what they let
+// pass was not admitted thereby.
+func (s *requestState) concludeErrorRoutes(ctx context.Context) {
+	later := s.unfinished
+	if later == nil || !later.uncounted {
+		return
+	}
+	later.uncounted = false
+	outcome, refusal := s.outcome()
+	if outcome != outcomeRefused {
+		outcome, refusal = later.outcome, later.refusal
+	}
+	count(ctx, outcome, refusal)
+}
+
+// count counts a request, and logs what report_only let pass.
+func count(ctx context.Context, outcome string, refusal *Refusal) {
+	metrics.count(outcome, refusal.reason())
 	if outcome == outcomeReported {
-		logReason(ctx, reason)
+		logReason(ctx, refusal.reason())
 	}
-	s.describeSpan(ctx, reason)
 }
 
 // outcome returns what became of the request, and the refusal that it got or

@@ -10,8 +10,8 @@ import (
 )
 
 // servePrivately runs next and keeps shared caches from storing its answer.
-// The Authorization header does so by itself (RFC 9111 section 3.5); a token
-// in a cookie or in the query does not.
+// The Authorization header does so by itself, and no other place of a token
+// does (RFC 9111 section 3.5).
 func servePrivately(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	private := &privateWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}}
 	err := next.ServeHTTP(private, r)

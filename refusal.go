@@ -113,6 +113,14 @@ type Refusal struct { //nolint:errname // a refusal is what the contract calls i
 // Error returns the text of the answer's body.
 func (r *Refusal) Error() string { return r.Text }
 
+// reason returns the reason, which is empty without a refusal.
+func (r *Refusal) reason() Reason {
+	if r == nil {
+		return ""
+	}
+	return r.Reason
+}
+
 // anonymous tells whether the request showed no token at all, so that a site
 // for which tokens are optional may let it pass.
 func (r *Refusal) anonymous() bool {

@@ -42,6 +42,7 @@ type Require struct {
 	logger        *zap.Logger
 	requirements  requirements
 	organizations organizationIDs
+	errorRoutes   bool
 }
 
 // CaddyModule returns the Caddy module information.
@@ -70,16 +71,19 @@ func (q *Require) Provision(ctx caddy.Context) error {
 	}
 	q.requirements.organization = organizationRule{mode: q.OrganizationMode, listed: len(q.Organizations) > 0}
 	warn(q.logger, q.warnings())
+	if q.errorRoutes, err = guardErrorRoutes(ctx, nil); err != nil {
+		return err
+	}
 	return surveySites(ctx)
 }
 
 // ServeHTTP passes an admitted request on if its token holds what is asked,
 // and refuses it otherwise.
-func (q *Require) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+func (q *Require) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) (err error) {
 	state := stateOf(r)
 	if !state.concluding {
 		state.concluding = true
-		defer state.conclude(r.Context())
+		defer func() { state.conclude(r.Context(), err != nil && q.errorRoutes) }()
 	}
 	if state.preflight {
 		return next.ServeHTTP(w, r)

@@ -47,9 +47,12 @@ type credential struct {
 // makes the request knowing it.
 func (c credential) ambient() bool { return c.source.From == sourceCookie }
 
-// cacheable tells whether a shared cache may take the answer for everybody's,
-// which it does not with a token in the Authorization header.
-func (c credential) cacheable() bool { return c.source.From != sourceHeader }
+// cacheable reports whether a shared cache may take the answer for everybody's,
+// which it does not with a token in the Authorization header, and only there
+// (RFC 9111 section 3.5).
+func (c credential) cacheable() bool {
+	return c.source.From != sourceHeader || c.source.Name != defaultSourceHeader
+}
 
 // find returns the token of a request: that of the first place which holds
 // one. All places are looked at, since several tokens in one place, or one in

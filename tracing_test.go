@@ -77,7 +77,7 @@ func TestConcludingWithoutATraceAllocatesNothing(t *testing.T) {
 	state := stateOf(r)
 	state.info = &AuthInfo{Subject: "user-1"}
 	ctx := r.Context()
-	if allocations := testing.AllocsPerRun(100, func() { state.conclude(ctx) }); allocations != 0 {
+	if allocations := testing.AllocsPerRun(100, func() { state.conclude(ctx, false) }); allocations != 0 {
 		t.Errorf("%v allocations", allocations)
 	}
 }
@@ -89,6 +89,6 @@ func BenchmarkConclude(b *testing.B) {
 	ctx := r.Context()
 	b.ReportAllocs()
 	for b.Loop() {
-		state.conclude(ctx)
+		state.conclude(ctx, false)
 	}
 }
