@@ -19,30 +19,62 @@ import (
 // error.
 //
 // A server or subroute without error routes gets none: with them Caddy logs
-// and answers errors in another way. All this works on routes that Caddy has
-// not provisioned yet, so that it then compiles the guard with them.
+// and answers errors in another way.
 func guardErrorRoutes(ctx caddy.Context, names headerNames) (guarded bool, err error) {
 	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if ok && server != nil && server.Errors != nil && len(server.Errors.Routes) > 0 {
-		switch site := provisioning(server.Routes); {
-		case site >= 0:
-			guarded = true
-			err = guardServer(ctx, server, site, names)
-		case provisioning(server.Errors.Routes) >= 0:
-			// The handler is inside an error route, which is its block.
-		default:
-			_, guarded = guardOf(&server.Errors.Routes[0])
-			err = guardProvisioned(ctx, server.Errors.Routes, names)
+		if guarded, err = guardServer(ctx, server, names); err != nil {
+			return false, err
 		}
 	}
 	for _, parent := range ctx.Modules() {
 		subroute, ok := parent.(*caddyhttp.Subroute)
 		if ok && subroute.Errors != nil && provisioning(subroute.Routes) >= 0 {
-			guardAll(subroute.Errors, !guarded).add(names)
+			insertGuard(&subroute.Errors.Routes, !guarded).add(names)
 			guarded = true
 		}
 	}
-	return guarded, err
+	return guarded, nil
+}
+
+// guardServer guards all error routes of a server, and deletes the headers in
+// those of the site that the handler is in. It reports whether there is a
+// guard in front of all of them.
+func guardServer(ctx caddy.Context, server *caddyhttp.Server, names headerNames) (guarded bool, err error) {
+	isOwn := func(*caddyhttp.Route) (bool, error) { return true, nil }
+	if site := provisioning(server.Routes); site >= 0 {
+		insertGuard(&server.Errors.Routes, true)
+		isOwn = func(route *caddyhttp.Route) (bool, error) { return servesSite(ctx, route, server.Routes, site) }
+	} else if site := provisioning(server.Errors.Routes); site >= 0 {
+		// The handler is inside this error route, which may be its site.
+		block := &server.Errors.Routes[site]
+		isOwn = func(route *caddyhttp.Route) (bool, error) { return !block.Terminal || route == block, nil }
+	} // Else it is inside a named route, which any site may invoke.
+
+	routes := server.Errors.Routes
+	first, guarded := guardOf(routes)
+	if guarded {
+		routes = routes[1:]
+	}
+	var own []*caddyhttp.Route
+	for i := range routes {
+		switch ok, err := isOwn(&routes[i]); {
+		case err != nil:
+			return false, err
+		case ok:
+			own = append(own, &routes[i])
+		}
+	}
+	if guarded && len(own) == len(routes) {
+		first.add(names) // before matchers that might look at the headers
+		return true, nil
+	}
+	for _, route := range own {
+		if err := guardRoute(ctx, route, names); err != nil {
+			return false, err
+		}
+	}
+	return guarded, nil
 }
 
 // provisioning returns the index of the route whose handlers Caddy is loading,
@@ -53,41 +85,14 @@ func provisioning(routes caddyhttp.RouteList) int {
 	return slices.IndexFunc(routes, func(route caddyhttp.Route) bool { return len(route.HandlersRaw) > 0 })
 }
 
-// guardServer guards all error routes of a server, and deletes the headers in
-// those of one site. The Caddyfile adapter makes a site a terminal route, and
-// a terminal error route with the same matchers; a site that has the server
-// for itself is neither. An error route that belongs to no site may serve any.
-func guardServer(ctx caddy.Context, server *caddyhttp.Server, site int, names headerNames) error {
-	all := guardAll(server.Errors, true)
-	if len(names) == 0 {
-		return nil
-	}
-	var own []*caddyhttp.Route
-	for i := range server.Errors.Routes[1:] {
-		route := &server.Errors.Routes[1+i]
-		foreign, err := isAnotherSites(ctx, route, server.Routes, site)
-		if err != nil {
-			return err
-		}
-		if !foreign {
-			own = append(own, route)
-		}
-	}
-	if len(own) == len(server.Errors.Routes)-1 {
-		all.add(names) // before matchers that might look at the headers
-		return nil
-	}
-	for _, route := range own {
-		guardRoute(route).add(names)
-	}
-	return nil
-}
-
-// isAnotherSites reports whether an error route serves another site than that
-// of the server's route with the index site.
-func isAnotherSites(ctx caddy.Context, errorRoute *caddyhttp.Route, routes caddyhttp.RouteList, site int) (bool, error) {
+// servesSite reports whether an error route may run for the requests of the
+// server's route with the index site. The Caddyfile adapter makes a site a
+// terminal route, and a terminal error route with the same matchers; a site
+// that has the server for itself is neither. An error route that belongs to no
+// site may run for any.
+func servesSite(ctx caddy.Context, errorRoute *caddyhttp.Route, routes caddyhttp.RouteList, site int) (bool, error) {
 	if !errorRoute.Terminal || !routes[site].Terminal {
-		return false, nil
+		return true, nil
 	}
 	// Of the routes Caddy has kept the provisioned matchers only.
 	provisioned := caddyhttp.Route{MatcherSetsRaw: slices.Clone(errorRoute.MatcherSetsRaw)}
@@ -95,9 +100,9 @@ func isAnotherSites(ctx caddy.Context, errorRoute *caddyhttp.Route, routes caddy
 		return false, err
 	}
 	if sameMatchers(provisioned.MatcherSets, routes[site].MatcherSets) {
-		return false, nil
+		return true, nil
 	}
-	return slices.ContainsFunc(routes, func(route caddyhttp.Route) bool {
+	return !slices.ContainsFunc(routes, func(route caddyhttp.Route) bool {
 		return route.Terminal && sameMatchers(provisioned.MatcherSets, route.MatcherSets)
 	}), nil
 }
@@ -112,56 +117,52 @@ func sameMatchers(a, b caddyhttp.MatcherSets) bool {
 	})
 }
 
-// guardProvisioned guards error routes that Caddy has compiled, for handlers
-// in named routes, which it provisions last. A subroute, which every
-// `handle_errors` is, is compiled anew for each request. A named route may be
-// invoked by every site of the server, so the headers are deleted in all.
-func guardProvisioned(ctx caddy.Context, routes caddyhttp.RouteList, names headerNames) error {
-	for _, route := range routes {
-		for _, handler := range route.Handlers {
-			switch handler := handler.(type) {
-			case *errorGuard:
-				handler.add(names)
-			case *caddyhttp.Subroute:
-				guard := new(errorGuard)
-				guard.add(names)
-				first := caddyhttp.Route{Handlers: []caddyhttp.MiddlewareHandler{guard}}
-				if err := first.ProvisionHandlers(ctx, nil); err != nil {
-					return err
-				}
-				handler.Routes = slices.Insert(handler.Routes, 0, first)
-			}
+// insertGuard returns the guard in front of all error routes. They must not be
+// provisioned yet, since Caddy compiles them then.
+func insertGuard(routes *caddyhttp.RouteList, last bool) *errorGuard {
+	if guard, ok := guardOf(*routes); ok {
+		return guard
+	}
+	guard := &errorGuard{last: last}
+	*routes = slices.Insert(*routes, 0, caddyhttp.Route{Handlers: []caddyhttp.MiddlewareHandler{guard}})
+	return guard
+}
+
+// guardOf returns the guard in front of all routes, if there is one.
+func guardOf(routes caddyhttp.RouteList) (*errorGuard, bool) {
+	if len(routes) == 0 || len(routes[0].Handlers) != 1 || len(routes[0].MatcherSets)+len(routes[0].MatcherSetsRaw) > 0 {
+		return nil, false
+	}
+	guard, ok := routes[0].Handlers[0].(*errorGuard)
+	return guard, ok
+}
+
+// guardRoute deletes the headers before one error route. Of one that Caddy has
+// compiled only the subroutes can be guarded, which every `handle_errors` is:
+// Caddy compiles these anew for each request.
+func guardRoute(ctx caddy.Context, route *caddyhttp.Route, names headerNames) error {
+	if len(route.Handlers) > 0 {
+		if guard, ok := route.Handlers[0].(*errorGuard); ok {
+			guard.add(names)
+			return nil
+		}
+	}
+	if len(route.HandlersRaw) > 0 {
+		// Caddy puts those that it loads behind it.
+		guard := new(errorGuard)
+		guard.add(names)
+		route.Handlers = []caddyhttp.MiddlewareHandler{guard}
+		return nil
+	}
+	for _, handler := range route.Handlers {
+		subroute, ok := handler.(*caddyhttp.Subroute)
+		if !ok {
+			continue
+		}
+		insertGuard(&subroute.Routes, false).add(names)
+		if err := subroute.Routes[0].ProvisionHandlers(ctx, nil); err != nil {
+			return err
 		}
 	}
 	return nil
-}
-
-// guardAll returns the guard of all error routes, which is in the first one.
-func guardAll(errors *caddyhttp.HTTPErrorConfig, last bool) *errorGuard {
-	if len(errors.Routes) > 0 {
-		if guard, ok := guardOf(&errors.Routes[0]); ok {
-			return guard
-		}
-	}
-	guard := &errorGuard{last: last}
-	errors.Routes = slices.Insert(errors.Routes, 0, caddyhttp.Route{Handlers: []caddyhttp.MiddlewareHandler{guard}})
-	return guard
-}
-
-// guardRoute returns the guard of one error route, which is its first handler.
-func guardRoute(route *caddyhttp.Route) *errorGuard {
-	if guard, ok := guardOf(route); ok {
-		return guard
-	}
-	guard := new(errorGuard)
-	route.Handlers = slices.Insert(route.Handlers, 0, caddyhttp.MiddlewareHandler(guard))
-	return guard
-}
-
-func guardOf(route *caddyhttp.Route) (*errorGuard, bool) {
-	if len(route.Handlers) == 0 {
-		return nil, false
-	}
-	guard, ok := route.Handlers[0].(*errorGuard)
-	return guard, ok
 }

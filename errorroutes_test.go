@@ -62,6 +62,8 @@ func TestForgedIdentityInErrorRoutes(t *testing.T) {
 		{"within route within handle", "handle /api* {\nroute {\n" + forwardsUser + "}\n}\n" + showsErrors},
 		{"beside a host matcher", "@x host x\nheader @x X-Here 1\n" + forwardsUser + showsErrors},
 		{"two headers, set in two places", strings.Replace(forwardsUser, "X-User", "X-Actor", 1) + "route /api* {\n" + forwardsUser + "}\n" + showsErrors},
+		{"within the error routes for one status", strings.Replace(showsErrors, "{", "404 {\n"+forwardsUser, 1) + showsErrors},
+		{"within the error routes for all others", strings.Replace(showsErrors, "{", "4xx 500 {", 1) + strings.Replace(showsErrors, "{", "{\n"+forwardsUser, 1)},
 		{"behind try_files", "root /nowhere\ntry_files {path} =404\n" + forwardsUser + showsErrors},
 	} {
 		t.Run(test.name, func(t *testing.T) {
