@@ -218,3 +218,42 @@ func TestSharedCacheCannotMixUpUsers(t *testing.T) {
 		t.Errorf("without any Cache-Control it became %q", got)
 	}
 }
+
+// Caddy applies a deferred header directive when the answer is written, after
+// everything that runs behind it. The docs say so.
+func TestDeferredHeadersHaveTheLastWord(t *testing.T) {
+	for _, test := range []struct{ header, want string }{
+		{`header Cache-Control "public"`, "no-store"},
+		{"header {\nCache-Control public\nX-Frame-Options DENY\n}", "no-store"},
+		{`header >Cache-Control "public"`, "public"},
+		{"header {\ndefer\nCache-Control public\n}", "public"},
+		{"header {\n-Server\nCache-Control public\n}", "public"},
+		{"header {\n?Cache-Control public\n}", "no-store"},
+	} {
+		s := startSite(t, ":80 {\n"+test.header+"\nlogto_auth {\nendpoint ENDPOINT\naudience "+api+"\n}\n}")
+		if got := strings.Join(s.Get("/").Header.Values("Cache-Control"), " and "); got != test.want {
+			t.Errorf("%s: Cache-Control of a 401 is %q, want %q", test.header, got, test.want)
+		}
+	}
+}
+
+// basic_auth sets the name of its user, whom Caddy asks first.
+func TestAnotherAuthenticationBehindMixesUsers(t *testing.T) {
+	s := startSite(t, `:80 {
+		logto_auth {
+			endpoint ENDPOINT
+			audience `+api+`
+			token_from cookie session
+			forward_claim sub X-User
+		}
+		basic_auth {
+			bob $2a$04$.u1z4V9.OB/xofnUn0IeM.5KML/KDvvnPr2ZoJGp24ZtcjJc2xtRG
+		}
+		respond "{http.auth.user.id} {http.auth.user.sub} {header.X-User}"
+	}`)
+	_, cookie := placed("cookie", s.alice(nil))
+	answer := s.Get("/", cookie, func(r *http.Request) { r.SetBasicAuth("bob", "secret") })
+	if answer.StatusCode != http.StatusOK || answer.Body != "bob alice alice" {
+		t.Errorf("%d %s", answer.StatusCode, answer.Body)
+	}
+}
