@@ -8,9 +8,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/caddy-logto/caddy-logto-auth/internal/caddytest"
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/caddytest"
 )
 
 // forwardsUser is a logto_auth that tells the service who the client is.

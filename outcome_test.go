@@ -133,7 +133,8 @@ func TestRequestsThatErrorRoutesAnswerCountOnceToo(t *testing.T) {
 		{"/before/fails", true, scope},
 	} {
 		before := scrape(s)
-		if strings.HasSuffix(test.path, "panics") {
+		switch {
+		case strings.HasSuffix(test.path, "panics"):
 			// Not with GET, which net/http sends again.
 			request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+test.path, http.NoBody)
 			if err != nil {
@@ -144,9 +145,9 @@ func TestRequestsThatErrorRoutesAnswerCountOnceToo(t *testing.T) {
 				response.Body.Close()
 				t.Errorf("%s was answered", test.path)
 			}
-		} else if test.token {
+		case test.token:
 			s.Get(test.path, token)
-		} else {
+		default:
 			s.Get(test.path)
 		}
 		want := map[string]float64{}

@@ -9,10 +9,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/caddy-logto/caddy-logto-auth/internal/caddytest"
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/caddytest"
 )
 
 // copying is a handler of somebody else's that hands on a copy of the request,
