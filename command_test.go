@@ -143,7 +143,7 @@ func TestCheckTellsWhatIsWrongWithATenant(t *testing.T) {
 			"the port does not speak TLS", "use http in endpoint", "or the port that speaks TLS")
 	})
 	t.Run("https before a port of no web server", func(t *testing.T) {
-		listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it ends with the test
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -521,7 +521,7 @@ func TestStaleETagDoesNotHideARotation(t *testing.T) {
 // refused, since nobody has forced a fetch yet.
 func TestRotationAtAnyMomentOfTheFirstFetch(t *testing.T) {
 	const slow = 5 // milliseconds that the tenant, and what follows, take
-	for at := range time.Duration(4 * slow) {
+	for at := range 4 * slow {
 		synctest.Test(t, func(t *testing.T) {
 			tenant := newTenant()
 			tenant.SetFault(func(e *devtenant.Exchange) {
@@ -534,7 +534,7 @@ func TestRotationAtAnyMomentOfTheFirstFetch(t *testing.T) {
 			// has not ended.
 			b.env.observer = func(fetchReport) { time.Sleep(slow * time.Millisecond) }
 			b.ks.start()
-			time.Sleep(at * time.Millisecond)
+			time.Sleep(time.Duration(at) * time.Millisecond)
 			kid := b.Rotate("")
 			v := validatorOf(b.ks)
 			v.rules.issuers = b.ks.cfg.acceptedIssuers()

@@ -287,10 +287,10 @@ func (v *validator) validate(ctx context.Context, token string, now clock, who f
 	if refusal == nil {
 		info, refusal = v.verify(token, parsed, info, key)
 	}
-	// Keys were waited for for some seconds, or another request's verification
-	// of the same token for as long as the processors were busy: a token that
-	// was valid then may have expired since. What the times say is told first,
-	// as before the wait.
+	// The wait for keys may have taken seconds, and that for another request's
+	// verification of the same token as long as the processors were busy: a
+	// token that was valid then may have expired since. What the times say is
+	// told first, as before the wait.
 	if late := v.rules.checkTimes(info, now()); late != nil {
 		return info, late
 	}
