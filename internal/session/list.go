@@ -1,0 +1,201 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+const (
+	// maxEntries bounds the list. maxObjects bounds the names of stored objects
+	// in memory, of which some have expired or are one entry.
+	maxEntries = 100_000
+	maxObjects = 4 * maxEntries
+
+	// maxPerOwner is how many entries one person has before they become one.
+	maxPerOwner = 32
+
+	// fullInterval is how often all directories are read, not just the newest.
+	fullInterval = 5 * time.Minute
+	// storageTimeout bounds one visit to the storage. No request waits for it
+	// that long.
+	storageTimeout = 30 * time.Second
+)
+
+var (
+	// ErrListFull says that the list takes no more entries.
+	ErrListFull = errors.New("the list of ended sessions is full")
+	// ErrListUnread says that the storage has not answered yet, so that nobody
+	// knows which sessions have ended.
+	ErrListUnread = errors.New("the list of ended sessions has not been read yet")
+)
+
+// Storage is what the list needs of Caddy's storage (certmagic.Storage). Load
+// and List return fs.ErrNotExist for what is not there.
+type Storage interface {
+	Store(ctx context.Context, key string, value []byte) error
+	Load(ctx context.Context, key string) ([]byte, error)
+	Delete(ctx context.Context, key string) error
+	List(ctx context.Context, path string, recursive bool) ([]string, error)
+}
+
+// Event is something that the log should tell, once per change.
+type Event string
+
+// The events. The first four come in pairs.
+const (
+	ReadFailed      Event = "read_failed" // the last list serves on
+	ReadRecovered   Event = "read_recovered"
+	WriteFailed     Event = "write_failed" // the entry holds here, and writing is tried again
+	WriteRecovered  Event = "write_recovered"
+	EntryUnreadable Event = "entry_unreadable"
+	ListIsFull      Event = "list_full"
+	EntriesFolded   Event = "entries_folded"
+)
+
+// ListOptions is what a list needs. All of it is mandatory.
+type ListOptions struct {
+	// Prefix is the directory in the storage.
+	Prefix string
+	// Storage and Interval are asked for anew each time: a reload changes them
+	// and keeps the list. Storage may be nil; another one does not get what the
+	// one before it holds. Interval is how often the newest two directories are
+	// read.
+	Storage  func() Storage
+	Interval func() time.Duration
+	Now      func() time.Time
+	// Report is told of events, from several goroutines. It must not call the
+	// list.
+	Report func(Event, error)
+}
+
+// List is the sessions, and other things, that are over before their time. It
+// is in the storage, one object for each entry, so that replicas share it and
+// a restart keeps it; requests look it up in memory.
+type List struct {
+	ListOptions
+	marks *marks
+	ready chan struct{} // closed after the first reading
+	start sync.Once
+	wake  chan struct{} // there is something to write
+
+	mu          sync.Mutex // guards all below, and changes of marks
+	owners      map[string][]owned
+	directories map[string]*directory
+	objects     int // in all directories
+	pending     []*pendingEntry
+	readFailed  bool
+	writeFailed bool
+	full        bool
+}
+
+// owned is an entry of an owner, and where it is stored, if it is.
+type owned struct {
+	entry Entry
+	path  string
+}
+
+// directory is what is known of one hour's.
+type directory struct {
+	names   map[string]struct{}
+	expires time.Time // of the last of its entries
+}
+
+// NewList makes an empty list, which [List.Start] begins to read.
+func NewList(options ListOptions) *List {
+	return &List{
+		ListOptions: options,
+		marks:       newMarks(),
+		ready:       make(chan struct{}),
+		wake:        make(chan struct{}, 1),
+		owners:      make(map[string][]owned),
+		directories: make(map[string]*directory),
+	}
+}
+
+// Start begins to read and to write, until the context ends. Calls after the
+// first do nothing.
+func (l *List) Start(life context.Context) {
+	l.start.Do(func() {
+		go l.readOn(life)
+		go l.writeOn(life)
+	})
+}
+
+// pause is how long to wait before the storage is visited again.
+func (l *List) pause() time.Duration { return max(l.Interval(), time.Second) }
+
+// Wait waits until the list has been read once, or the storage has failed to:
+// then the list is empty. It returns ErrListUnread if the storage has done
+// neither when the context ends.
+func (l *List) Wait(ctx context.Context) error {
+	select {
+	case <-l.ready: // also if the context has ended
+		return nil
+	default:
+	}
+	select {
+	case <-l.ready:
+		return nil
+	case <-ctx.Done():
+		return ErrListUnread
+	}
+}
+
+// Ended reports whether a session is over. It is judged by the time of its
+// sign-in: a refresh makes new tokens, but no new session.
+func (l *List) Ended(s *Session) bool {
+	now := l.Now()
+	return l.covers(BySession, s.ID, s, now) ||
+		s.LogtoSession != "" && l.covers(ByLogtoSession, s.LogtoSession, s, now) ||
+		l.covers(BySubject, s.Subject, s, now)
+}
+
+func (l *List) covers(kind EntryKind, subject string, s *Session, now time.Time) bool {
+	found, ok := l.marks.find(markKey{kind: kind, subject: subject})
+	return ok && found.covers(s.SignedIn, now)
+}
+
+// Listed reports whether a session is over or will be: a new one has taken its
+// place, and its cookie must not be written any more.
+func (l *List) Listed(s *Session) bool {
+	found, ok := l.marks.find(markKey{kind: BySession, subject: s.ID})
+	return ok && s.SignedIn.UnixMilli() <= found.notBefore || l.Ended(s)
+}
+
+// Covers reports whether something that began then is over: a token by its
+// `iat`. The organization is empty unless the kind is ByMember.
+func (l *List) Covers(kind EntryKind, subject, organization string, began time.Time) bool {
+	found, ok := l.marks.find(markKey{kind, subject, organization})
+	return ok && found.covers(began, l.Now())
+}
+
+// Len is how many entries there are.
+func (l *List) Len() int { return int(l.marks.count.Load()) }
+
+// Entries are the entries that have not expired, in no order, with their owner
+// left out.
+func (l *List) Entries() []Entry {
+	var entries []Entry
+	now := l.Now()
+	for i := range l.marks.shards {
+		shard := l.marks.shards[i].Load()
+		if shard == nil {
+			continue
+		}
+		for key, m := range *shard {
+			e := Entry{
+				Kind: key.kind, Subject: key.subject, Organization: key.organization,
+				NotBefore: time.UnixMilli(m.notBefore).UTC(), Expires: time.UnixMilli(m.expires).UTC(),
+			}
+			if m.from != 0 {
+				e.From = time.UnixMilli(m.from).UTC()
+			}
+			if e.Expires.After(now) {
+				entries = append(entries, e)
+			}
+		}
+	}
+	return entries
+}

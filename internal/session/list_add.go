@@ -1,0 +1,153 @@
+package session
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// pendingEntry is an entry that has to be written.
+type pendingEntry struct {
+	entry   Entry
+	instead []string      // the objects that it makes superfluous
+	written chan struct{} // closed after the first attempt
+	err     error         // of the first attempt; readable after written
+}
+
+// Add puts an entry into the list, where requests see it at once, and writes
+// it to the storage. It waits for that as long as the context allows. An error
+// but ErrListFull means that other processes do not know of the entry yet;
+// writing goes on being tried.
+//
+// The 33rd entry of one owner replaces all of them by one, which ends all
+// sessions of that person that are not younger than the youngest of these: so
+// nobody fills the list by signing in and out.
+func (l *List) Add(ctx context.Context, e Entry) error {
+	if _, _, err := encodeEntry(e); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	edit := l.marks.edit()
+	folded, err := l.insert(edit, e, "")
+	edit.commit()
+	if err != nil {
+		l.mu.Unlock()
+		return err
+	}
+	p := &pendingEntry{entry: e, written: make(chan struct{})}
+	if folded != nil {
+		p.entry, p.instead = folded.entry, folded.instead
+		// What was still to be written is part of it.
+		l.pending = slices.DeleteFunc(l.pending, func(other *pendingEntry) bool {
+			return other.entry.Owner == e.Owner && e.Owner != "" && other.settle(nil)
+		})
+	}
+	l.pending = append(l.pending, p)
+	l.mu.Unlock()
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+	select {
+	case <-p.written:
+		return p.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// settle tells who waits how the first attempt to write has ended.
+func (p *pendingEntry) settle(err error) bool {
+	select {
+	case <-p.written:
+	default:
+		p.err = err
+		close(p.written)
+	}
+	return true
+}
+
+// fold is an entry in the place of others.
+type fold struct {
+	entry   Entry
+	instead []string
+}
+
+// insert puts an entry into the maps. The caller holds mu. It returns the
+// entry that has replaced those of an owner, if it is one too many.
+func (l *List) insert(edit *marksEdit, e Entry, path string) (*fold, error) {
+	now := l.Now()
+	if !e.Expires.After(now) {
+		return nil, nil
+	}
+	key, m := keyOf(e), markOf(e)
+	if e.Owner != "" {
+		// An entry that ends all of a person's sessions ends this one too.
+		all, ok := edit.find(markKey{kind: BySubject, subject: e.Owner})
+		if ok && all.notBefore >= m.notBefore && all.from <= m.from && all.expires >= m.expires {
+			return nil, nil
+		}
+	}
+	old, known := edit.find(key)
+	if !known && edit.count >= maxEntries {
+		l.reportFull()
+		return nil, ErrListFull
+	}
+	if known {
+		m = m.and(old)
+	}
+	edit.set(key, m)
+	if e.Owner == "" {
+		return nil, nil
+	}
+	return l.own(edit, e, path, now), nil
+}
+
+// own counts an entry of an owner, and folds them if they are too many. The
+// caller holds mu.
+func (l *List) own(edit *marksEdit, e Entry, path string, now time.Time) *fold {
+	entries := slices.DeleteFunc(l.owners[e.Owner], func(o owned) bool { return !o.entry.Expires.After(now) })
+	if i := slices.IndexFunc(entries, func(o owned) bool { return keyOf(o.entry) == keyOf(e) }); i >= 0 {
+		if entries[i].path == "" {
+			entries[i].path = path
+		}
+	} else {
+		entries = append(entries, owned{e, path})
+	}
+	if len(entries) <= maxPerOwner {
+		l.owners[e.Owner] = entries
+		return nil
+	}
+	all := Entry{Kind: BySubject, Subject: e.Owner, Expires: e.Expires}
+	var instead []string
+	for _, o := range entries {
+		// Not until now: the session that has just been signed in to lives on.
+		if o.entry.NotBefore.After(all.NotBefore) {
+			all.NotBefore = o.entry.NotBefore
+		}
+		if o.entry.Expires.After(all.Expires) {
+			all.Expires = o.entry.Expires
+		}
+		if o.path != "" {
+			instead = append(instead, o.path)
+		}
+		edit.remove(keyOf(o.entry))
+	}
+	delete(l.owners, e.Owner)
+	key, m := keyOf(all), markOf(all)
+	if old, ok := edit.find(key); ok {
+		m = m.and(old)
+	}
+	edit.set(key, m)
+	l.Report(EntriesFolded, nil)
+	return &fold{all, instead}
+}
+
+// reportFull tells once that the list is full, and again after it was not.
+// The caller holds mu.
+func (l *List) reportFull() {
+	if !l.full {
+		l.full = true
+		l.Report(ListIsFull, ErrListFull)
+	}
+}

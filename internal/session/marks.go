@@ -1,0 +1,145 @@
+package session
+
+import (
+	"hash/maphash"
+	"maps"
+	"sync/atomic"
+	"time"
+)
+
+// shardCount divides what is copied when an entry comes.
+const shardCount = 256
+
+// marks is the list as requests see it: maps that are never changed, replaced
+// one at a time. A look-up takes no lock and allocates nothing.
+type marks struct {
+	seed   maphash.Seed
+	shards [shardCount]atomic.Pointer[map[markKey]mark]
+	count  atomic.Int64
+}
+
+// markKey is what an entry is about.
+type markKey struct {
+	kind                  EntryKind
+	subject, organization string
+}
+
+// mark is an entry's times, in milliseconds since 1970.
+type mark struct {
+	notBefore, from, expires int64
+}
+
+func keyOf(e Entry) markKey { return markKey{e.Kind, e.Subject, e.Organization} }
+
+func markOf(e Entry) mark {
+	m := mark{notBefore: e.NotBefore.UnixMilli(), expires: e.Expires.UnixMilli()}
+	if !e.From.IsZero() {
+		m.from = e.From.UnixMilli()
+	}
+	return m
+}
+
+// and is the mark for two entries about the same. It refuses all that either
+// of them does, if not more: entries that take effect later are about single
+// sessions, of which all begins are the same.
+func (m mark) and(other mark) mark {
+	return mark{max(m.notBefore, other.notBefore), min(m.from, other.from), max(m.expires, other.expires)}
+}
+
+// covers reports whether what began at a time is over.
+func (m mark) covers(began, now time.Time) bool {
+	at := now.UnixMilli()
+	return began.UnixMilli() <= m.notBefore && m.from <= at && at < m.expires
+}
+
+func newMarks() *marks { return &marks{seed: maphash.MakeSeed()} }
+
+func (m *marks) shard(key markKey) int {
+	return int(maphash.String(m.seed, key.subject) % shardCount) //nolint:gosec // under 256
+}
+
+func (m *marks) find(key markKey) (mark, bool) {
+	if m.count.Load() == 0 {
+		return mark{}, false
+	}
+	shard := m.shards[m.shard(key)].Load()
+	if shard == nil {
+		return mark{}, false
+	}
+	found, ok := (*shard)[key]
+	return found, ok
+}
+
+// marksEdit is a number of changes, which are seen when they are committed.
+// There is one at a time.
+type marksEdit struct {
+	marks   *marks
+	changed map[int]map[markKey]mark
+	count   int64
+}
+
+func (m *marks) edit() *marksEdit {
+	return &marksEdit{marks: m, changed: make(map[int]map[markKey]mark), count: m.count.Load()}
+}
+
+// shard returns a map that may be changed.
+func (e *marksEdit) shard(key markKey) map[markKey]mark {
+	i := e.marks.shard(key)
+	if e.changed[i] == nil {
+		e.changed[i] = make(map[markKey]mark)
+		if old := e.marks.shards[i].Load(); old != nil {
+			e.changed[i] = maps.Clone(*old)
+		}
+	}
+	return e.changed[i]
+}
+
+func (e *marksEdit) find(key markKey) (mark, bool) {
+	if shard, ok := e.changed[e.marks.shard(key)]; ok {
+		found, ok := shard[key]
+		return found, ok
+	}
+	return e.marks.find(key)
+}
+
+func (e *marksEdit) set(key markKey, m mark) {
+	shard := e.shard(key)
+	if _, ok := shard[key]; !ok {
+		e.count++
+	}
+	shard[key] = m
+}
+
+func (e *marksEdit) remove(key markKey) {
+	if _, ok := e.find(key); ok {
+		delete(e.shard(key), key)
+		e.count--
+	}
+}
+
+// commit makes the changes seen. An entry is seen before the count says that
+// there is one, and gone before it says that there is none; between the two
+// nobody misses one that was there.
+func (e *marksEdit) commit() {
+	for i, shard := range e.changed {
+		e.marks.shards[i].Store(&shard)
+	}
+	e.marks.count.Store(e.count)
+}
+
+// sweep removes what has expired.
+func (m *marks) sweep(now time.Time) {
+	e := m.edit()
+	for i := range m.shards {
+		shard := m.shards[i].Load()
+		if shard == nil {
+			continue
+		}
+		for key, found := range *shard {
+			if found.expires <= now.UnixMilli() {
+				e.remove(key)
+			}
+		}
+	}
+	e.commit()
+}

@@ -1,0 +1,350 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+const (
+	// maxRecords and maxRecordBytes bound what is known of sessions.
+	maxRecords     = 10_000
+	maxRecordBytes = 32 << 20
+
+	// maxQueued bounds the targets of one session that wait for their turn: a
+	// client may name organizations as it likes.
+	maxQueued = 32
+
+	sweepInterval = time.Minute
+)
+
+// RefresherOptions is what a Refresher needs. All of it is mandatory, but for
+// Ended and Report.
+type RefresherOptions struct {
+	// Endpoint refreshes tokens; Gate bounds how many requests it gets at once.
+	Endpoint TokenEndpoint
+	Gate     *Gate
+	// Timeout bounds one refresh, and the wait of a request for one.
+	Timeout time.Duration
+	Now     func() time.Time
+	// Ended reports whether a session is in the list of ended ones, by now.
+	Ended func(*Session) bool
+	// Report is told of every token request, with nil if it succeeded. It is
+	// called from several goroutines.
+	Report func(target Target, failure *TokenError)
+}
+
+// Refresher gets a session's tokens, and keeps them in memory by the session's
+// id until they expire. It sends one request at a time for one session, so for
+// one refresh token: refreshes for other organizations wait for their turn.
+type Refresher struct {
+	RefresherOptions
+	life  context.Context //nolint:containedctx // the process's: a refresh outlives the request that began it
+	known *memory[*record]
+
+	mu      sync.Mutex // guards changes of records, and all below
+	flights map[string]*flights
+	swept   time.Time
+}
+
+// flights are the refreshes of one session. The first target in the queue is
+// the one under way.
+type flights struct {
+	cookie  *Session // the newest that a request has shown
+	queue   []Target
+	waiting map[Target]*flight
+}
+
+// flight is one refresh. Its failure can be read once done is closed.
+type flight struct {
+	done    chan struct{}
+	failure *TokenError
+}
+
+// NewRefresher makes a refresher. Refreshes that are under way end with the
+// context.
+func NewRefresher(life context.Context, options RefresherOptions) *Refresher {
+	return &Refresher{
+		RefresherOptions: options, life: life,
+		known:   newMemory[*record](maxRecords, maxRecordBytes),
+		flights: make(map[string]*flights),
+	}
+}
+
+// Access is what a session has for a target.
+type Access struct {
+	Token Token
+	// Session is the newest state of the session that is known.
+	Session *Session
+	// IsNewer reports whether the session's cookie does not have that state
+	// and should be written on this answer (see [Refresher.MayWrite]).
+	IsNewer bool
+}
+
+// Access returns the session's token for a target. Past 80 % of the token's
+// life it refreshes first, and waits for that as long as Timeout and the
+// context allow. Requests that come meanwhile and have a valid token do not
+// wait. Errors are of type *TokenError.
+func (r *Refresher) Access(ctx context.Context, cookie *Session, target Target) (Access, error) {
+	now := r.Now()
+	known := r.record(cookie.ID)
+	token := known.token(cookie, target)
+	switch failure := r.over(known, cookie, now); {
+	case failure != nil:
+		return Access{}, failure
+	case token.IsFresh(now):
+		return known.access(cookie, token), nil
+	}
+	if failure := known.refused(target, now); failure != nil {
+		return Access{}, failure
+	}
+	usable := !token.IsZero() && !token.Expired(now)
+	if known.newer(cookie).RefreshToken == "" {
+		if usable {
+			return known.access(cookie, token), nil
+		}
+		return Access{}, withoutRefreshToken(known, cookie, now)
+	}
+	f, failure := r.join(cookie, target, now, usable)
+	if f != nil {
+		failure = r.wait(ctx, f)
+	}
+	if failure != nil && !failure.Kind.isTemporary() {
+		return Access{}, failure
+	}
+	now, known = r.Now(), r.record(cookie.ID)
+	if failure := r.over(known, cookie, now); failure != nil {
+		return Access{}, failure // it ended while this request waited
+	}
+	if token = known.token(cookie, target); !token.IsZero() && !token.Expired(now) {
+		return known.access(cookie, token), nil
+	}
+	if failure == nil {
+		// The tenant's token has expired as it came, by this clock.
+		failure = &TokenError{Kind: Unavailable, Err: errors.New("the refreshed token has expired already")}
+	}
+	return Access{}, failure
+}
+
+// withoutRefreshToken is why there is no token where none can be refreshed:
+// the session ends with the token of its sign-in.
+func withoutRefreshToken(known *record, cookie *Session, now time.Time) *TokenError {
+	if known != nil {
+		for _, token := range known.tokens {
+			if !token.Expired(now) {
+				return &TokenError{Kind: NoRefreshToken}
+			}
+		}
+	}
+	if !cookie.Token.IsZero() && !cookie.Token.Expired(now) {
+		return &TokenError{Kind: NoRefreshToken}
+	}
+	return &TokenError{Kind: Expired}
+}
+
+// access is the answer with a token.
+func (r *record) access(cookie *Session, token Token) Access {
+	session := r.newer(cookie)
+	return Access{Token: token, Session: session, IsNewer: session != cookie && session.SealedAt.After(cookie.SealedAt)}
+}
+
+// over is why the session has ended, or nil.
+func (r *Refresher) over(known *record, cookie *Session, now time.Time) *TokenError {
+	if r.Ended != nil && r.Ended(cookie) {
+		return &TokenError{Kind: Ended}
+	}
+	if known != nil && now.Before(known.overUntil) {
+		return known.over
+	}
+	return nil
+}
+
+func (r *Refresher) record(id string) *record {
+	known, _ := r.known.get(id)
+	return known
+}
+
+// join returns the refresh to wait for, which it starts if there is none. It
+// returns neither a refresh nor an error if the request should go on with the
+// token that it has.
+func (r *Refresher) join(cookie *Session, target Target, now time.Time, usable bool) (*flight, *TokenError) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	known := r.record(cookie.ID)
+	// Whoever was first may be done since the caller looked.
+	if known.token(cookie, target).IsFresh(now) {
+		return nil, nil
+	}
+	if known != nil && now.Before(known.paused) {
+		return nil, &TokenError{Kind: Unavailable, RetryAfter: known.paused.Sub(now), Err: errors.New("a refresh failed a moment ago")}
+	}
+	under := r.flights[cookie.ID]
+	if under != nil {
+		f := under.waiting[target]
+		switch {
+		case f != nil && usable:
+			return nil, nil
+		case f != nil:
+			return f, nil
+		case len(under.queue) >= maxQueued:
+			return nil, &TokenError{Kind: Busy, RetryAfter: time.Second}
+		}
+	}
+	if under == nil {
+		under = &flights{cookie: cookie, waiting: make(map[Target]*flight)}
+		r.flights[cookie.ID] = under
+	} else if cookie.SealedAt.After(under.cookie.SealedAt) {
+		under.cookie = cookie
+	}
+	f := &flight{done: make(chan struct{})}
+	under.waiting[target] = f
+	under.queue = append(under.queue, target)
+	if len(under.queue) == 1 {
+		go r.fly(under)
+	}
+	return f, nil
+}
+
+// wait waits for a refresh as long as a request may.
+func (r *Refresher) wait(ctx context.Context, f *flight) *TokenError {
+	timer := time.NewTimer(r.Timeout)
+	defer timer.Stop()
+	select {
+	case <-f.done:
+		return f.failure
+	case <-timer.C:
+		return &TokenError{Kind: Unavailable, RetryAfter: time.Second, Err: errors.New("the refresh takes too long")}
+	case <-ctx.Done():
+		return &TokenError{Kind: Unavailable, Err: ctx.Err()}
+	}
+}
+
+// fly works the queue of one session off.
+func (r *Refresher) fly(under *flights) {
+	for {
+		r.mu.Lock()
+		cookie := under.cookie
+		if len(under.queue) == 0 {
+			delete(r.flights, cookie.ID)
+			r.mu.Unlock()
+			return
+		}
+		target := under.queue[0]
+		r.mu.Unlock()
+		failure := r.refresh(cookie, target)
+		r.mu.Lock()
+		f := under.waiting[target]
+		delete(under.waiting, target)
+		under.queue = under.queue[1:]
+		f.failure = failure
+		r.mu.Unlock()
+		close(f.done)
+	}
+}
+
+// refresh sends one request and records what it brought.
+func (r *Refresher) refresh(cookie *Session, target Target) *TokenError {
+	now := r.Now()
+	known := r.record(cookie.ID)
+	// What the one before in the queue has found out holds for this one too.
+	if failure := r.over(known, cookie, now); failure != nil {
+		return failure
+	}
+	if known != nil && now.Before(known.paused) {
+		return &TokenError{Kind: Unavailable, RetryAfter: known.paused.Sub(now), Err: errors.New("a refresh failed a moment ago")}
+	}
+	sent := known.newer(cookie)
+	grant, failure := r.request(sent, target)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now = r.Now()
+	known = r.record(cookie.ID) // a cookie may have been written meanwhile
+	var changed *record
+	if failure == nil {
+		changed = known.withGrant(sent, target, grant, now)
+	} else {
+		changed = known.withFailure(target, failure, now)
+	}
+	r.keep(cookie.ID, changed, now)
+	return failure
+}
+
+// request asks the tenant, once, and checks that the answer is about the same
+// person.
+func (r *Refresher) request(sent *Session, target Target) (grant Grant, failure *TokenError) {
+	if !r.Gate.Enter() {
+		return Grant{}, r.reported(target, &TokenError{Kind: Busy, RetryAfter: time.Second})
+	}
+	defer r.Gate.Leave()
+	defer func() {
+		// Nobody else would recover it here, and all of Caddy would end.
+		if cause := recover(); cause != nil {
+			failure = &TokenError{Kind: Unavailable, Err: fmt.Errorf("the refresh panicked: %v", cause)}
+		}
+		failure = r.reported(target, failure)
+	}()
+	ctx, cancel := context.WithTimeout(r.life, r.Timeout)
+	defer cancel()
+	grant, err := r.Endpoint.Refresh(ctx, RefreshRequest{RefreshToken: sent.RefreshToken, Target: target})
+	switch {
+	case err != nil:
+		return Grant{}, asTokenError(err)
+	case grant.Subject != sent.Subject:
+		// Not said whose it is counts as somebody else's.
+		return Grant{}, &TokenError{Kind: WrongSubject, Err: errors.New("the answer is about another person")}
+	case grant.Token.IsZero():
+		return Grant{}, &TokenError{Kind: Unavailable, Err: errors.New("the answer has no token")}
+	}
+	return grant, nil
+}
+
+func (r *Refresher) reported(target Target, failure *TokenError) *TokenError {
+	if r.Report != nil {
+		r.Report(target, failure)
+	}
+	return failure
+}
+
+// keep replaces the record of a session. The caller holds mu.
+func (r *Refresher) keep(id string, changed *record, now time.Time) {
+	r.known.put(id, changed, changed.size()+len(id))
+	if now.Sub(r.swept) >= sweepInterval {
+		r.swept = now
+		r.known.sweep(func(known *record) bool { return !now.Before(known.expires()) })
+	}
+}
+
+// Remember keeps the token of a sign-in, which may not fit into the cookie.
+func (r *Refresher) Remember(s *Session, target Target, token Token) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.keep(s.ID, r.record(s.ID).withToken(target, token), r.Now())
+}
+
+// Newest is the newest state of a session that is known, for its refresh
+// token.
+func (r *Refresher) Newest(cookie *Session) *Session { return r.record(cookie.ID).newer(cookie) }
+
+// MayWrite reports whether a session's cookie may be written on the answer to
+// a request that came then, whose header goes out now with this status, and
+// records that it is. Listed says that the session is in the list of ended
+// ones ([List.Listed]).
+func (r *Refresher) MayWrite(s *Session, came time.Time, status int, listed bool) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	known, now := r.record(s.ID), r.Now()
+	write := Write{Came: came, Now: now, Status: status, Listed: listed, Sealed: s.SealedAt}
+	if known != nil {
+		write.Newest = known.written
+		write.Listed = listed || now.Before(known.overUntil)
+	}
+	if !write.Allowed() {
+		return false
+	}
+	changed := known.clone()
+	changed.written = s.SealedAt
+	r.keep(s.ID, changed, now)
+	return true
+}

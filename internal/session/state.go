@@ -1,0 +1,89 @@
+package session
+
+import (
+	"crypto/rand"
+	"errors"
+	"time"
+)
+
+// ErrState says that a callback's state is none of ours: it was made for
+// another site, app or secret, altered, or made up. ErrStateExpired says that
+// it was ours, over an hour ago.
+var (
+	ErrState        = errors.New("the state is not one that this site sealed")
+	ErrStateExpired = errors.New("the sign-in was started over an hour ago")
+)
+
+// State goes with a browser to Logto and comes back with the callback. It is
+// sealed: an address is seen by logs and other pages.
+type State struct {
+	id          string // 128 random bits
+	bindingHash string
+	started     time.Time
+
+	// ReturnPath is where the person was going (see [ReturnPath]).
+	ReturnPath string
+	// Issuer and RedirectURI are those that the sign-in was started with.
+	Issuer, RedirectURI string
+	// Again says that this sign-in is the second attempt of one whose state
+	// came back to a browser with another flow. There is no third.
+	Again bool
+}
+
+// NewState makes the state of a sign-in that starts in the browser with this
+// flow.
+func (f Flow) NewState(now time.Time, issuer, redirectURI, returnPath string) State {
+	id := make([]byte, idSize)
+	_, _ = rand.Read(id) // never fails (crypto/rand)
+	return State{
+		id: string(id), bindingHash: f.hash(), started: toMillisecond(now),
+		ReturnPath: returnPath, Issuer: issuer, RedirectURI: redirectURI,
+	}
+}
+
+// ID is the key of this sign-in in the ledger.
+func (s State) ID() string { return encodeID([]byte(s.id)) }
+
+// SealState makes the text of a state.
+func (k *KeyRing) SealState(site Site, s State) string {
+	w := writer{stateFormat}
+	w = append(w, s.id...)
+	w = append(w, s.bindingHash...)
+	w.time(s.started)
+	w.text(s.ReturnPath)
+	w.text(s.Issuer)
+	w.text(s.RedirectURI)
+	again := int64(0)
+	if s.Again {
+		again = 1
+	}
+	w.number(again)
+	return k.seal(forState, site.flow, site.host, w)
+}
+
+// OpenState opens the state of a callback at this site. A state that was
+// started with another issuer or redirect URI than the site has now does not
+// open: Logto would refuse its code. An expired one is returned with
+// ErrStateExpired.
+func (k *KeyRing) OpenState(site Site, text, issuer, redirectURI string, now time.Time) (State, error) {
+	message, ok := k.open(forState, site.flow, site.host, text)
+	if !ok {
+		return State{}, ErrState
+	}
+	r := reader{rest: message}
+	if r.number() != stateFormat {
+		return State{}, ErrState
+	}
+	s := State{
+		id: string(r.octets(idSize)), bindingHash: string(r.octets(bindingSize)), started: r.time(),
+		ReturnPath: r.text(), Issuer: r.text(), RedirectURI: r.text(),
+	}
+	again := r.number()
+	if s.Again = again == 1; again > 1 || !r.ended() || s.Issuer != issuer || s.RedirectURI != redirectURI {
+		return State{}, ErrState
+	}
+	if now.Sub(s.started) > flowLifetime {
+		return s, ErrStateExpired
+	}
+	return s, nil
+}
