@@ -29,7 +29,7 @@ const maxMillis = 100_000_000_000_000
 type writer []byte
 
 func (w *writer) number(n int64) {
-	*w = binary.AppendUvarint(*w, uint64(max(n, 0))) //nolint:gosec // not negative
+	*w = binary.AppendUvarint(*w, uint64(max(n, 0)))
 }
 
 func (w *writer) text(s string) {

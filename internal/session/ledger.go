@@ -26,7 +26,7 @@ var ErrStateUsed = errors.New("the state has been used")
 // when a code comes twice: the sessions of other tabs too. T is what a callback
 // answers with.
 type Ledger[T any] struct {
-	life  context.Context //nolint:containedctx // the process's: an exchange outlives the request that began it
+	life  context.Context // the process's: an exchange outlives the request that began it
 	now   func() time.Time
 	limit int // maxExchanges
 

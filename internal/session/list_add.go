@@ -81,12 +81,13 @@ func (l *List) insert(edit *marksEdit, e Entry, path string) (*fold, error) {
 		return nil, nil
 	}
 	key, m := keyOf(e), markOf(e)
-	if e.Owner != "" {
-		// An entry that ends all of a person's sessions ends this one too.
-		all, ok := edit.find(markKey{kind: BySubject, subject: e.Owner})
-		if ok && all.notBefore >= m.notBefore && all.from <= m.from && all.expires >= m.expires {
-			return nil, nil
-		}
+	// An entry that ends all of a person's sessions makes others superfluous,
+	// whichever comes first.
+	if all, ok := edit.find(markKey{kind: BySubject, subject: e.Owner}); ok && e.Owner != "" && all.includes(m) {
+		return nil, nil
+	}
+	if e.Kind == BySubject {
+		l.disown(edit, e.Subject, m)
 	}
 	old, known := edit.find(key)
 	if !known && edit.count >= maxEntries {
@@ -101,6 +102,22 @@ func (l *List) insert(edit *marksEdit, e Entry, path string) (*fold, error) {
 		return nil, nil
 	}
 	return l.own(edit, e, path, now), nil
+}
+
+// disown removes the entries of an owner that one about all of the owner's
+// sessions includes. The caller holds mu.
+func (l *List) disown(edit *marksEdit, owner string, all mark) {
+	left := slices.DeleteFunc(l.owners[owner], func(o owned) bool {
+		one, ok := edit.find(keyOf(o.entry))
+		if !ok || !all.includes(one) {
+			return false
+		}
+		edit.remove(keyOf(o.entry))
+		return true
+	})
+	if l.owners[owner] = left; len(left) == 0 {
+		delete(l.owners, owner)
+	}
 }
 
 // own counts an entry of an owner, and folds them if they are too many. The

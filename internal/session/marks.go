@@ -46,6 +46,12 @@ func (m mark) and(other mark) mark {
 	return mark{max(m.notBefore, other.notBefore), min(m.from, other.from), max(m.expires, other.expires)}
 }
 
+// includes reports whether all that another mark refuses is refused by this
+// one, about the same or more.
+func (m mark) includes(other mark) bool {
+	return m.notBefore >= other.notBefore && m.from <= other.from && m.expires >= other.expires
+}
+
 // covers reports whether what began at a time is over.
 func (m mark) covers(began, now time.Time) bool {
 	at := now.UnixMilli()
@@ -55,7 +61,7 @@ func (m mark) covers(began, now time.Time) bool {
 func newMarks() *marks { return &marks{seed: maphash.MakeSeed()} }
 
 func (m *marks) shard(key markKey) int {
-	return int(maphash.String(m.seed, key.subject) % shardCount) //nolint:gosec // under 256
+	return int(maphash.String(m.seed, key.subject) % shardCount)
 }
 
 func (m *marks) find(key markKey) (mark, bool) {

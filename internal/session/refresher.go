@@ -41,7 +41,7 @@ type RefresherOptions struct {
 // one refresh token: refreshes for other organizations wait for their turn.
 type Refresher struct {
 	RefresherOptions
-	life  context.Context //nolint:containedctx // the process's: a refresh outlives the request that began it
+	life  context.Context // the process's: a refresh outlives the request that began it
 	known *memory[*record]
 
 	mu      sync.Mutex // guards changes of records, and all below
@@ -192,18 +192,18 @@ func (r *Refresher) join(cookie *Session, target Target, now time.Time, usable b
 			return nil, &TokenError{Kind: Busy, RetryAfter: time.Second}
 		}
 	}
-	if under == nil {
-		under = &flights{cookie: cookie, waiting: make(map[Target]*flight)}
-		r.flights[cookie.ID] = under
-	} else if cookie.SealedAt.After(under.cookie.SealedAt) {
-		under.cookie = cookie
-	}
 	f := &flight{done: make(chan struct{})}
-	under.waiting[target] = f
-	under.queue = append(under.queue, target)
-	if len(under.queue) == 1 {
-		go r.fly(under)
+	if under != nil {
+		if cookie.SealedAt.After(under.cookie.SealedAt) {
+			under.cookie = cookie
+		}
+		under.waiting[target] = f
+		under.queue = append(under.queue, target)
+		return f, nil
 	}
+	under = &flights{cookie: cookie, queue: []Target{target}, waiting: map[Target]*flight{target: f}}
+	r.flights[cookie.ID] = under
+	go r.fly(under)
 	return f, nil
 }
 
@@ -221,24 +221,22 @@ func (r *Refresher) wait(ctx context.Context, f *flight) *TokenError {
 	}
 }
 
-// fly works the queue of one session off.
+// fly works the queue of one session off. The queue is in the map for as long
+// as this runs, so that there is one of it for a session.
 func (r *Refresher) fly(under *flights) {
-	for {
+	for more := true; more; {
 		r.mu.Lock()
-		cookie := under.cookie
-		if len(under.queue) == 0 {
-			delete(r.flights, cookie.ID)
-			r.mu.Unlock()
-			return
-		}
-		target := under.queue[0]
+		cookie, target := under.cookie, under.queue[0]
 		r.mu.Unlock()
 		failure := r.refresh(cookie, target)
 		r.mu.Lock()
 		f := under.waiting[target]
+		f.failure = failure
 		delete(under.waiting, target)
 		under.queue = under.queue[1:]
-		f.failure = failure
+		if more = len(under.queue) > 0; !more {
+			delete(r.flights, cookie.ID)
+		}
 		r.mu.Unlock()
 		close(f.done)
 	}

@@ -38,32 +38,32 @@ type Grant struct {
 type Kind int
 
 const (
-	// Unavailable: no answer, or none to use. The old token serves until it
+	// Unavailable is no answer, or none to use. The old token serves until it
 	// expires, then 503; never a redirect.
 	Unavailable Kind = iota + 1
-	// Busy: too many token requests are under way. As Unavailable.
+	// Busy is too many token requests at once. As Unavailable.
 	Busy
-	// WrongClient: the tenant does not know the app or its secret. As
+	// WrongClient is a tenant that does not know the app or its secret. As
 	// Unavailable, and an ERROR in the log that names the setting.
 	WrongClient
-	// Refused: the tenant ended the grant, or the app is no longer open to
-	// the person. The session is over: refresh_refused.
+	// Refused is a grant that the tenant ended, or a person who may no longer
+	// use the app. The session is over: refresh_refused.
 	Refused
-	// WrongSubject: the answer is about somebody else. The session is over.
+	// WrongSubject is an answer about somebody else. The session is over.
 	WrongSubject
-	// Ended: the session is in the list of ended ones.
+	// Ended is a session in the list of ended ones.
 	Ended
-	// Expired: the token has expired, and there is no refresh token. The
+	// Expired is a token that has expired where there is no refresh token. The
 	// session is over.
 	Expired
-	// NotMember: the person is not in the organization. 403, and the session
-	// stays.
+	// NotMember is a person who is not in the organization. 403, and the
+	// session stays.
 	NotMember
-	// NotAskedFor: the sign-in did not ask for this scope or resource. A
+	// NotAskedFor is a scope or resource that the sign-in did not ask for. A
 	// navigation signs in once more, everything else gets 403.
 	NotAskedFor
-	// NoRefreshToken: a token for another resource or organization cannot be
-	// had, because Logto gave no refresh token. 403, and the session stays.
+	// NoRefreshToken is another resource or organization than that of the
+	// sign-in, where Logto gave no refresh token. 403, and the session stays.
 	NoRefreshToken
 )
 
@@ -138,8 +138,7 @@ func Failure(status int, code string, target Target) *TokenError {
 
 // asTokenError is the error of an endpoint with its kind.
 func asTokenError(err error) *TokenError {
-	var failure *TokenError
-	if errors.As(err, &failure) {
+	if failure, ok := errors.AsType[*TokenError](err); ok {
 		return failure
 	}
 	return &TokenError{Kind: Unavailable, Err: err}

@@ -1,0 +1,214 @@
+package session
+
+import (
+	"bytes"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestASessionIsWhatItWas(t *testing.T) {
+	ring, site := testRing(t), testSite(t, "www.example.com")
+	full := testSession(testTime)
+	full.Target.Organization = "org-1"
+	for name, s := range map[string]*Session{
+		"with an access token": full,
+		"with nothing":         New("someone", testTime),
+		"with claims": func() *Session {
+			s := New("someone", testTime)
+			s.Token = Token{Claims: `{"sub":"someone"}`, IssuedAt: 1795191120, ExpiresAt: 1795194720}
+			return s
+		}(),
+		"renewed": full.Renewed(testTime.Add(time.Hour)),
+		"odd texts": func() *Session {
+			s := New("\x00;\"é=,", testTime)
+			s.Scopes = []string{"", "a b"}
+			return s
+		}(),
+	} {
+		value := mustSeal(t, ring, site, s)
+		for where, other := range map[string]*KeyRing{"here": ring, "at another process": testRing(t)} {
+			got, ok := other.OpenSession(site, value)
+			if !ok || !reflect.DeepEqual(got, s) {
+				t.Errorf("%s, %s: %+v became %+v", name, where, s, got)
+			}
+		}
+		if strings.Trim(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+			t.Errorf("%s: %q is no cookie value", name, value)
+		}
+	}
+}
+
+func TestOtherSessionsAreNotSealed(t *testing.T) {
+	ring, site := testRing(t), testSite(t, "www.example.com")
+	for name, change := range map[string]func(*Session){
+		"without a subject": func(s *Session) { s.Subject = "" },
+		"without an id":     func(s *Session) { s.ID = "" },
+		"with a long id":    func(s *Session) { s.ID += "AAAA" },
+	} {
+		s := testSession(testTime)
+		change(s)
+		if value, err := ring.SealSession(site, s); err == nil {
+			t.Errorf("a session %s is %q", name, value)
+		}
+	}
+	s := testSession(testTime)
+	s.Token.Value = strings.Repeat("t", 4000)
+	if _, err := ring.SealSession(site, s); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("a session that is too large: %v", err)
+	}
+}
+
+// What is opened was sealed by us, so this is about what other versions write.
+func TestMessagesHaveOneForm(t *testing.T) {
+	message := testSession(testTime).encode()
+	if _, ok := decodeSession(message); !ok {
+		t.Fatal("it does not decode")
+	}
+	for i := range message {
+		if _, ok := decodeSession(message[:i]); ok {
+			t.Errorf("it decodes when cut at %d", i)
+		}
+	}
+	if _, ok := decodeSession(append(message, 0)); ok {
+		t.Error("it decodes with an octet behind")
+	}
+	// 0x81 0x00 is a longer form of 0x01.
+	if _, ok := decodeSession(append([]byte{0x81, 0x00}, message[1:]...)); ok {
+		t.Error("a number may have a longer form")
+	}
+	if _, ok := decodeSession(append([]byte{sessionFormat + 1}, message[1:]...)); ok {
+		t.Error("another format decodes")
+	}
+	if _, ok := decodeSession(append([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01}, message[1:]...)); ok {
+		t.Error("a huge format decodes")
+	}
+}
+
+// A cookie that opened is remembered with its site: memory must not let it in
+// where it would not open.
+func TestARememberedCookieOpensAtItsSiteOnly(t *testing.T) {
+	ring, site := testRing(t), testSite(t, "www.example.com")
+	value := mustSeal(t, ring, site, testSession(testTime))
+	if _, ok := ring.OpenSession(site, value); !ok {
+		t.Fatal("it does not open")
+	}
+	loopback, err := NewSite("localhost:8080", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, other := range []Site{testSite(t, "app.example.com"), testSite(t, "www.example.com:8443"), loopback, {}} {
+		if _, ok := ring.OpenSession(other, value); ok {
+			t.Errorf("it opens at %q", other.Host())
+		}
+	}
+	if _, ok := ring.OpenSession(testSite(t, "WWW.Example.com"), value); !ok {
+		t.Error("it does not open at the same host in another case")
+	}
+}
+
+func TestMadeUpCookiesPushNoneOut(t *testing.T) {
+	ring, site := testRing(t), testSite(t, "www.example.com")
+	value := mustSeal(t, ring, site, testSession(testTime))
+	for range 100 {
+		ring.OpenSession(site, testRing(t, strings.Repeat("x", 32)).seal(forSession, site.SessionName(), site.Host(), []byte("m")))
+	}
+	if got := ring.opened.count; got != 1 {
+		t.Errorf("%d cookies are remembered", got)
+	}
+	if _, ok := ring.opened.get(value); !ok {
+		t.Error("the real one is not")
+	}
+}
+
+// The longest cookie that a site writes stays under what browsers take.
+func TestTheLongestCookieFits(t *testing.T) {
+	ring, site := testRing(t), testSite(t, "localhost:65535")
+	s := testSession(testTime)
+	s.Token.Value = strings.Repeat("t", maxMessage-len(s.encode())+len(s.Token.Value))
+	for len(s.encode()) > maxMessage {
+		s.Token.Value = s.Token.Value[1:]
+	}
+	cookie := site.SetSession(mustSeal(t, ring, site, s), 10*maxCookieAge)
+	if len(cookie) > maxCookie || len(cookie) < maxCookie-8 {
+		t.Errorf("the cookie has %d octets", len(cookie))
+	}
+}
+
+func TestOpeningARememberedCookieAllocatesNothing(t *testing.T) {
+	ring, site := testRing(t), testSite(t, "www.example.com")
+	lines := []string{"theme=dark; " + site.SessionName() + "=" + mustSeal(t, ring, site, testSession(testTime)) + "; lang=en"}
+	if got := testing.AllocsPerRun(100, func() {
+		if s, err := ring.FindSession(site, lines); s == nil || err != nil {
+			t.Fatal(err)
+		}
+	}); got > 1 {
+		t.Errorf("it allocates %v times", got)
+	}
+	if got := testing.AllocsPerRun(100, func() { StripCookies(lines[:0]) }); got != 0 {
+		t.Errorf("stripping nothing allocates %v times", got)
+	}
+}
+
+// FuzzSession: whatever is shown as a cookie, only what was sealed as a session
+// of this site opens, and it is what was sealed.
+func FuzzSession(f *testing.F) {
+	ring, site := testRing(f), testSite(f, "www.example.com")
+	s := testSession(testTime)
+	sealed := map[string]bool{}
+	for _, value := range []string{mustSeal(f, ring, site, s), mustSeal(f, ring, site, s.Renewed(testTime.Add(time.Hour)))} {
+		sealed[value] = true
+		f.Add(value)
+		f.Add(value + "=")
+		f.Add(value[:len(value)-1])
+	}
+	flow, _ := Flow{}.Start(testTime, false)
+	f.Add(ring.SealFlow(site, flow))
+	f.Add(ring.SealState(site, flow.NewState(testTime, testIssuer, "https://www.example.com/.logto/callback", "/")))
+	f.Add(mustSeal(f, ring, testSite(f, "app.example.com"), s))
+	f.Fuzz(func(t *testing.T, value string) {
+		got, ok := ring.OpenSession(site, value)
+		if ok != sealed[value] {
+			t.Fatalf("%q opens: %v", value, ok)
+		}
+		if ok && (got.ID != s.ID || got.Subject != s.Subject || got.Token != s.Token) {
+			t.Errorf("it opens as %+v", got)
+		}
+	})
+}
+
+// FuzzMessage: what decodes is written again with the same octets.
+func FuzzMessage(f *testing.F) {
+	f.Add(testSession(testTime).encode())
+	f.Add(New("someone", testTime).encode())
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, message []byte) {
+		if s, ok := decodeSession(message); ok && !bytes.Equal(s.encode(), message) {
+			t.Errorf("%x becomes %x", message, s.encode())
+		}
+	})
+}
+
+func BenchmarkOpen(b *testing.B) {
+	ring, site := testRing(b), testSite(b, "www.example.com")
+	lines := []string{"theme=dark; " + site.SessionName() + "=" + mustSeal(b, ring, site, testSession(testTime))}
+	b.Run("remembered", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if s, err := ring.FindSession(site, lines); s == nil || err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("new", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			ring.opened = newMemory[openedSession](maxOpened, maxOpenedBytes)
+			if s, err := ring.FindSession(site, lines); s == nil || err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

@@ -1,0 +1,106 @@
+package session
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestWhichSessionCookieCounts(t *testing.T) {
+	ring, site := testRing(t), testSite(t, "www.example.com")
+	one, other := mustSeal(t, ring, site, testSession(testTime)), mustSeal(t, ring, site, testSession(testTime))
+	name := site.SessionName()
+	flow, _ := Flow{}.Start(testTime, false)
+	stale := mustSeal(t, testRing(t, strings.Repeat("x", 32)), site, testSession(testTime))
+	for _, test := range []struct {
+		name  string
+		lines []string
+		value string // whose session it is; empty for none
+		err   error
+	}{
+		{"no header", nil, "", nil},
+		{"no cookie of ours", []string{"a=b"}, "", nil},
+		{"one", []string{name + "=" + one}, one, nil},
+		{"one among others", []string{"a=b", "c;" + name + "=" + one + " ;d=e"}, one, nil},
+		{"an empty one", []string{name + "="}, "", nil},
+		{"a name only", []string{name}, "", nil},
+		{"a made-up one", []string{name + "=" + strings.Repeat("A", 300)}, "", nil},
+		{"of another secret", []string{name + "=" + stale}, "", nil},
+		{"a stale one in front", []string{name + "=" + stale + "; " + name + "=" + one}, one, nil},
+		{"a stale one in another line", []string{name + "=" + one, name + "=" + stale}, one, nil},
+		{"two that open", []string{name + "=" + one + "; " + name + "=" + other}, "", ErrMultiple},
+		{"two that open in two lines", []string{name + "=" + one, name + "=" + other}, "", ErrMultiple},
+		{"twice the same", []string{name + "=" + one + "; " + name + "=" + one}, "", ErrMultiple},
+		{"far too many", []string{strings.Repeat(name+"=x;", maxTried) + name + "=" + one}, "", ErrMultiple},
+		{"in quotes", []string{name + `="` + one + `"`}, "", nil},
+		{"another name", []string{"logto-session=" + one + "; __Host-logto-session=" + one + "; x" + name + "=" + one}, "", nil},
+		{"another port's name", []string{name + "-8443=" + one}, "", nil},
+		{"another case", []string{strings.ToLower(name) + "=" + one}, "", nil},
+		{"a flow cookie as session", []string{name + "=" + ring.SealFlow(site, flow)}, "", nil},
+	} {
+		got, err := ring.FindSession(site, test.lines)
+		if !errors.Is(err, test.err) || (got == nil) != (test.value == "") {
+			t.Errorf("%s: %v, %v", test.name, got, err)
+			continue
+		}
+		if want, _ := ring.OpenSession(site, test.value); got != nil && got.ID != want.ID {
+			t.Errorf("%s: it is another session", test.name)
+		}
+	}
+}
+
+func TestStripCookies(t *testing.T) {
+	for _, test := range []struct{ lines, want []string }{
+		{nil, nil},
+		{[]string{"a=1"}, []string{"a=1"}},
+		{[]string{"__Host-Http-logto-session=x"}, []string{}},
+		{[]string{"a=1; __Host-Http-logto-session=x; b=2"}, []string{"a=1; b=2"}},
+		{[]string{"__Host-Http-logto-session=x; b=2"}, []string{"b=2"}},
+		{[]string{"a=1; __Host-logto-flow=x"}, []string{"a=1"}},
+		{[]string{"__Host-logto-flow-8443=x; a=1; logto-session-80=y; logto-flow=z;b=2"}, []string{"a=1;b=2"}},
+		{[]string{" a = \"1;2\" ;c", "logto-session; d"}, []string{" a = \"1;2\" ;c", "d"}},
+		{[]string{"a=1;  __Host-Http-logto-session-1=x;\tb=2 ;;"}, []string{"a=1;\tb=2 ;;"}},
+		{[]string{"a=1", "logto-flow=x", "b=2"}, []string{"a=1", "b=2"}},
+		{[]string{"\tlogto-flow\t=x; a=1"}, []string{"a=1"}},
+		// Names that are not ours.
+		{[]string{"logto-sessions=x; logto-session-=x; logto-session-8a=x; xlogto-flow=x; Logto-Flow=x; __Host-Http-logto-flow=x; __Host-logto-session=x"}, nil},
+	} {
+		want := test.want
+		if len(test.lines) > 0 && want == nil {
+			want = test.lines
+		}
+		before := slices.Clone(test.lines)
+		if got := StripCookies(test.lines); !slices.Equal(got, want) {
+			t.Errorf("%q becomes %q, not %q", test.lines, got, want)
+		}
+		if !slices.Equal(before, test.lines) {
+			t.Errorf("%q was changed to %q", before, test.lines)
+		}
+	}
+}
+
+// FuzzStripCookies: none of ours is left, and the others are what they were.
+func FuzzStripCookies(f *testing.F) {
+	f.Add("a=1; __Host-Http-logto-session=x; b=2")
+	f.Add("logto-flow-80=x;a;; =; \"")
+	f.Fuzz(func(t *testing.T, line string) {
+		others := func(lines []string) (rest []string) {
+			for _, line := range lines {
+				for pair := range strings.SplitSeq(line, ";") {
+					if !isOurs(pair) && strings.Trim(pair, " ") != "" {
+						rest = append(rest, strings.TrimLeft(pair, " "))
+					}
+				}
+			}
+			return rest
+		}
+		got := StripCookies([]string{line})
+		if slices.ContainsFunc(got, holdsOurs) {
+			t.Errorf("%q leaves %q", line, got)
+		}
+		if !slices.Equal(others(got), others([]string{line})) {
+			t.Errorf("%q becomes %q", line, got)
+		}
+	})
+}
