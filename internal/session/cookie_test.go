@@ -155,26 +155,33 @@ func TestOpeningARememberedCookieAllocatesNothing(t *testing.T) {
 // FuzzSession: whatever is shown as a cookie, only what was sealed as a session
 // of this site opens, and it is what was sealed.
 func FuzzSession(f *testing.F) {
-	ring, site := testRing(f), testSite(f, "www.example.com")
+	// The fuzzer's processes share what they are given, but not what they have
+	// sealed: each has a secret of its own.
+	ring, site := testRing(f, newID()+newID()), testSite(f, "www.example.com")
 	s := testSession(testTime)
-	sealed := map[string]bool{}
-	for _, value := range []string{mustSeal(f, ring, site, s), mustSeal(f, ring, site, s.Renewed(testTime.Add(time.Hour)))} {
-		sealed[value] = true
-		f.Add(value)
-		f.Add(value + "=")
-		f.Add(value[:len(value)-1])
-	}
+	sealed := mustSeal(f, ring, site, s)
 	flow, _ := Flow{}.Start(testTime, false)
-	f.Add(ring.SealFlow(site, flow))
-	f.Add(ring.SealState(site, flow.NewState(testTime, testIssuer, "https://www.example.com/.logto/callback", "/")))
-	f.Add(mustSeal(f, ring, testSite(f, "app.example.com"), s))
-	f.Fuzz(func(t *testing.T, value string) {
-		got, ok := ring.OpenSession(site, value)
-		if ok != sealed[value] {
-			t.Fatalf("%q opens: %v", value, ok)
-		}
-		if ok && (got.ID != s.ID || got.Subject != s.Subject || got.Token != s.Token) {
-			t.Errorf("it opens as %+v", got)
+	for i, value := range []string{
+		sealed, sealed + "=", sealed[:len(sealed)-1], ring.SealFlow(site, flow),
+		ring.SealState(site, flow.NewState(testTime, testIssuer, "https://www.example.com/.logto/callback", "/")),
+		mustSeal(f, ring, testSite(f, "app.example.com"), s),
+	} {
+		f.Add(value, uint(i), "A")
+	}
+	f.Fuzz(func(t *testing.T, value string, at uint, piece string) {
+		// Made up, and altered somewhere.
+		start := int(at % uint(len(sealed)))
+		for _, shown := range []string{
+			value, sealed[:start] + piece + sealed[min(start+len(piece), len(sealed)):], sealed[:start] + piece + sealed[start:],
+			sealed[:start] + value, value + sealed[start:], sealed,
+		} {
+			got, ok := ring.OpenSession(site, shown)
+			if ok != (shown == sealed) {
+				t.Fatalf("%q opens: %v", shown, ok)
+			}
+			if ok && (got.ID != s.ID || got.Subject != s.Subject || got.Token != s.Token) {
+				t.Errorf("it opens as %+v", got)
+			}
 		}
 	})
 }

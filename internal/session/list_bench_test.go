@@ -85,6 +85,7 @@ func BenchmarkEnded(b *testing.B) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			l, s := fullList(b, n), testSession(time.Now())
 			b.ReportAllocs()
+			b.ResetTimer()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
 					if l.Ended(s) {

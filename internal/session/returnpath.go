@@ -49,8 +49,8 @@ func encodeVisible(given string) (string, bool) {
 // ".." is resolved no "//" may be in front either: some code resolves first
 // and reads the rest as an address.
 func staysHere(given string) bool {
-	if !strings.HasPrefix(given, "/") || strings.ContainsAny(given, `\#`) {
-		return false
+	if !strings.HasPrefix(given, "/") || strings.HasPrefix(given, "//") || strings.ContainsAny(given, `\#`) {
+		return false // "//evil.example/../.." too, which resolves to "/"
 	}
 	given, _, _ = strings.Cut(given, "?")
 	return !strings.HasPrefix(removeDots(given), "//")

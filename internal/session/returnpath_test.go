@@ -18,6 +18,7 @@ var elsewhere = []string{
 	"/.%2e/%2e//evil.example", "javascript:alert(1)", "data:text/html,x", "evil.example", "@evil.example",
 	"www.example.com@evil.example", "?next=//evil.example", "#//evil.example", "", "http://www.example.com\\@evil.example",
 	"\u2028//evil.example", "/\u0009/evil.example", "ftp://evil.example", "/x\r\nLocation: https://evil.example",
+	"//..", "//evil.example/../..", "//evil.example/%2e%2e/..", "//evil.example/../../members", "//evil.example/?/..",
 	"mailto:a@evil.example", ":/evil.example", ".//evil.example", "..//evil.example", "https://www.example.com/x",
 }
 
