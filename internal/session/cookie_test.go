@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"reflect"
 	"strings"
@@ -84,6 +85,54 @@ func TestMessagesHaveOneForm(t *testing.T) {
 	}
 	if _, ok := decodeSession(append([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01}, message[1:]...)); ok {
 		t.Error("a huge format decodes")
+	}
+}
+
+// What another version has sealed for the same purpose is not guessed at.
+func TestMessagesOfOtherFormatsAreNothing(t *testing.T) {
+	ring, site := testRing(t), testSite(t, "www.example.com")
+	flow := func(message writer) bool {
+		_, ok := ring.FindFlow(site, []string{site.FlowName() + "=" + ring.seal(forFlow, site.flow, site.host, message)})
+		return ok
+	}
+	state := func(message writer) bool {
+		_, err := ring.OpenState(site, ring.seal(forState, site.flow, site.host, message), "i", "r", testTime)
+		return err == nil
+	}
+	session := func(message writer) bool {
+		_, ok := ring.OpenSession(site, ring.seal(forSession, site.session, site.host, message))
+		return ok
+	}
+	binding, id := strings.Repeat("b", bindingSize), strings.Repeat("i", idSize)
+	hour := string(binary.AppendUvarint(nil, uint64(testTime.UnixMilli())))
+	const far = "\xff\xff\xff\xff\xff\xff\xff\x7f"
+	for name, test := range map[string]struct {
+		opens   func(writer) bool
+		message string
+		want    bool
+	}{
+		"a flow":                           {flow, "\x01" + binding + hour + "\x03", true},
+		"another flow's format":            {flow, "\x02" + binding + hour + "\x03", false},
+		"a flow with an octet behind":      {flow, "\x01" + binding + hour + "\x03\x00", false},
+		"a flow of another time":           {flow, "\x01" + binding + far + "\x03", false},
+		"a state":                          {state, "\x01" + id + binding + hour + "\x01/\x01i\x01r\x00", true},
+		"another state's format":           {state, "\x02" + id + binding + hour + "\x01/\x01i\x01r\x00", false},
+		"a state of neither kind":          {state, "\x01" + id + binding + hour + "\x01/\x01i\x01r\x02", false},
+		"a state with an octet behind":     {state, "\x01" + id + binding + hour + "\x01/\x01i\x01r\x00\x00", false},
+		"a session":                        {session, "\x01" + id + "\x01u\x00" + hour + "\x00\x00\x00\x00\x00", true},
+		"a session far in the future":      {session, "\x01" + id + "\x01u\x00" + hour + far + "\x00\x00\x00\x00", false},
+		"a list longer than the rest":      {session, "\x01" + id + "\x01u\x00" + hour + "\x00\x00\x05\x00\x00", false},
+		"a text longer than the rest":      {session, "\x01" + id + "\x01u\x00" + hour + "\x00\x00\x00\x05\x00", false},
+		"a session without a subject":      {session, "\x01" + id + "\x00\x00" + hour + "\x00\x00\x00\x00\x00", false},
+		"a session that shows a new thing": {session, "\x01" + id + "\x01u\x00" + hour + "\x00\x00\x00\x00\x03", false},
+		"claims":                           {session, "\x01" + id + "\x01u\x00" + hour + "\x00\x00\x00\x00\x02\x02{}\x01\x01", true},
+		"claims that are empty":            {session, "\x01" + id + "\x01u\x00" + hour + "\x00\x00\x00\x00\x02\x00\x01\x01", false},
+		"claims of another time":           {session, "\x01" + id + "\x01u\x00" + hour + "\x00\x00\x00\x00\x02\x02{}" + far + "\x01", false},
+		"claims of a long life":            {session, "\x01" + id + "\x01u\x00" + hour + "\x00\x00\x00\x00\x02\x02{}\x01" + far, false},
+	} {
+		if got := test.opens(writer(test.message)); got != test.want {
+			t.Errorf("%s opens: %v", name, got)
+		}
 	}
 }
 

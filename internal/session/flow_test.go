@@ -137,6 +137,10 @@ func TestVerifierAndNonce(t *testing.T) {
 	if len(texts) != 8 {
 		t.Errorf("two flows and two states have %d verifiers and nonces, not 8", len(texts))
 	}
+	var none Flow
+	if none.Started(none.NewState(testTime, testIssuer, "https://x/cb", "/")) {
+		t.Error("a browser without a flow has started a sign-in")
+	}
 	if !flow.Started(state) || other.Started(state) || (Flow{}).Started(state) || (Flow{}).Started(State{}) {
 		t.Error("a state is another browser's")
 	}

@@ -90,10 +90,10 @@ type List struct {
 	full        bool
 }
 
-// owned is an entry of an owner, and where it is stored, if it is.
+// owned is an entry of an owner, and where it is stored, as far as it is.
 type owned struct {
 	entry Entry
-	path  string
+	paths []string
 }
 
 // directory is what is known of one hour's.

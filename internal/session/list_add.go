@@ -125,11 +125,18 @@ func (l *List) disown(edit *marksEdit, owner string, all mark) {
 func (l *List) own(edit *marksEdit, e Entry, path string, now time.Time) *fold {
 	entries := slices.DeleteFunc(l.owners[e.Owner], func(o owned) bool { return !o.entry.Expires.After(now) })
 	if i := slices.IndexFunc(entries, func(o owned) bool { return keyOf(o.entry) == keyOf(e) }); i >= 0 {
-		if entries[i].path == "" {
-			entries[i].path = path
+		same := &entries[i]
+		same.entry.NotBefore = latest(same.entry.NotBefore, e.NotBefore)
+		same.entry.Expires = latest(same.entry.Expires, e.Expires)
+		if path != "" {
+			same.paths = append(same.paths, path)
 		}
 	} else {
-		entries = append(entries, owned{e, path})
+		one := owned{entry: e}
+		if path != "" {
+			one.paths = []string{path}
+		}
+		entries = append(entries, one)
 	}
 	if len(entries) <= maxPerOwner {
 		l.owners[e.Owner] = entries
@@ -139,15 +146,9 @@ func (l *List) own(edit *marksEdit, e Entry, path string, now time.Time) *fold {
 	var instead []string
 	for _, o := range entries {
 		// Not until now: the session that has just been signed in to lives on.
-		if o.entry.NotBefore.After(all.NotBefore) {
-			all.NotBefore = o.entry.NotBefore
-		}
-		if o.entry.Expires.After(all.Expires) {
-			all.Expires = o.entry.Expires
-		}
-		if o.path != "" {
-			instead = append(instead, o.path)
-		}
+		all.NotBefore = latest(all.NotBefore, o.entry.NotBefore)
+		all.Expires = latest(all.Expires, o.entry.Expires)
+		instead = append(instead, o.paths...)
 		edit.remove(keyOf(o.entry))
 	}
 	delete(l.owners, e.Owner)
@@ -158,6 +159,13 @@ func (l *List) own(edit *marksEdit, e Entry, path string, now time.Time) *fold {
 	edit.set(key, m)
 	l.Report(EntriesFolded, nil)
 	return &fold{all, instead}
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // reportFull tells once that the list is full, and again after it was not.

@@ -99,7 +99,7 @@ func (l *List) settleWrite(p *pendingEntry, where string, err error) {
 	l.know(where, p.entry.Expires)
 	for i, o := range l.owners[p.entry.Owner] {
 		if keyOf(o.entry) == keyOf(p.entry) {
-			l.owners[p.entry.Owner][i].path = where
+			l.owners[p.entry.Owner][i].paths = append(o.paths, where)
 		}
 	}
 	if l.writeFailed {

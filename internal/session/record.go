@@ -123,13 +123,8 @@ func (r *record) withGrant(sent *Session, target Target, grant Grant, now time.T
 		state.RefreshToken = grant.RefreshToken
 		changed.replaced = sent.RefreshToken
 	}
-	state.SealedAt = sent.SealedAt
-	for _, earlier := range []time.Time{changed.written, newestSeal(changed.newest)} {
-		if earlier.After(state.SealedAt) {
-			state.SealedAt = earlier
-		}
-	}
-	state.SealedAt = nextSeal(state.SealedAt, now)
+	before := latest(sent.SealedAt, latest(changed.written, newestSeal(changed.newest)))
+	state.SealedAt = nextSeal(before, now)
 	changed.newest = &state
 	return changed
 }
@@ -178,25 +173,18 @@ func firstToGo[V any](entries map[Target]V, end func(V) int64) Target {
 // tokens and refusals are over, and no answer that could write a cookie is
 // still under way.
 func (r *record) expires() time.Time {
-	last := r.paused
 	keep := writeWindow
 	if r.replaced != "" {
 		keep = replacedKept
 	}
-	for _, at := range []time.Time{r.overUntil, r.written.Add(writeWindow), newestSeal(r.newest).Add(keep)} {
-		if at.After(last) {
-			last = at
-		}
-	}
+	last := latest(r.paused, r.overUntil)
+	last = latest(last, r.written.Add(writeWindow))
+	last = latest(last, newestSeal(r.newest).Add(keep))
 	for _, token := range r.tokens {
-		if at := time.Unix(token.ExpiresAt, 0); at.After(last) {
-			last = at
-		}
+		last = latest(last, time.Unix(token.ExpiresAt, 0))
 	}
 	for _, said := range r.refusals {
-		if said.until.After(last) {
-			last = said.until
-		}
+		last = latest(last, said.until)
 	}
 	return last
 }

@@ -1,0 +1,147 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// faulty is a storage in which single objects cannot be loaded.
+type faulty struct {
+	*store
+	errs map[string]error
+}
+
+func (f *faulty) Load(ctx context.Context, key string) ([]byte, error) {
+	f.mu.Lock()
+	err := f.errs[path.Base(key)]
+	f.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	return f.store.Load(ctx, key)
+}
+
+func TestOneObjectThatCannotBeLoaded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := &faulty{store: newStore(), errs: make(map[string]error)}
+		writer := startList(t, storage)
+		var sessions []*Session
+		for _, err := range []error{nil, errors.New("input/output error"), fs.ErrNotExist} {
+			s := testSession(time.Now())
+			e := EndSession(s, time.Time{}, inAWeek())
+			mustAdd(t, writer, e)
+			name, _, _ := encodeEntry(e)
+			storage.errs[name] = err
+			sessions = append(sessions, s)
+		}
+		l := startList(t, storage)
+		if !l.Ended(sessions[0]) || l.Len() != 1 {
+			t.Errorf("%d entries", l.Len())
+		}
+		if got := l.reported(); !slices.Equal(got, []Event{ReadFailed}) {
+			t.Errorf("reported is %q", got)
+		}
+		storage.set(func() { clear(storage.errs) })
+		time.Sleep(11 * time.Second)
+		if l.Len() != 3 {
+			t.Errorf("%d entries afterwards", l.Len())
+		}
+		// One that is gone is no failure.
+		name, _, _ := encodeEntry(EndSession(sessions[0], time.Time{}, inAWeek()))
+		storage.set(func() { storage.errs[name] = fs.ErrNotExist })
+		if again := startList(t, storage); len(again.reported()) != 0 {
+			t.Errorf("reported is %q", again.reported())
+		}
+	})
+}
+
+func TestWhatIsPendingIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := newStore()
+		l := startList(t, storage)
+		storage.set(func() { storage.err = errors.New("disk full") })
+		add := func(e Entry) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			defer cancel()
+			_ = l.Add(ctx, e)
+		}
+		pending := func() int {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			return len(l.pending)
+		}
+		short := testSession(time.Now())
+		short.Subject = "somebody-else"
+		add(EndSession(short, time.Time{}, time.Now().Add(time.Minute)))
+		for range maxPerOwner + 1 {
+			add(EndSession(testSession(time.Now()), time.Time{}, inAWeek()))
+		}
+		if got := pending(); got != 2 {
+			t.Errorf("%d entries are pending, not one for each person", got)
+		}
+		time.Sleep(time.Hour)
+		if got := pending(); got != 1 {
+			t.Errorf("%d entries are pending after the first has expired", got)
+		}
+		storage.set(func() { storage.err = nil })
+		time.Sleep(time.Minute)
+		if got := pending(); got != 0 || len(storage.objects) != 1 {
+			t.Errorf("%d entries are pending, %d objects written", got, len(storage.objects))
+		}
+	})
+}
+
+func TestExpiredEntriesDoNotCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := startList(t, newStore())
+		for range 2 * maxPerOwner {
+			mustAdd(t, l, EndSession(testSession(time.Now()), time.Time{}, time.Now().Add(20*time.Minute)))
+			time.Sleep(time.Minute)
+		}
+		if got := l.reported(); len(got) != 0 || l.Len() > 26 {
+			t.Errorf("%d entries, reported is %q", l.Len(), got)
+		}
+	})
+}
+
+// An entry about the same session, of which one is to last longer.
+func TestTheLongestLifeCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := newStore()
+		l := startList(t, storage)
+		var sessions []*Session
+		for i := range maxPerOwner {
+			s := testSession(time.Now())
+			sessions = append(sessions, s)
+			mustAdd(t, l, EndSession(s, time.Time{}, time.Now().Add(time.Hour)))
+			if i == 3 {
+				mustAdd(t, l, EndSession(s, time.Time{}, inAWeek()))
+			}
+		}
+		if l.Len() != maxPerOwner {
+			t.Errorf("%d entries", l.Len())
+		}
+		mustAdd(t, l, EndSession(testSession(time.Now()), time.Time{}, time.Now().Add(time.Hour)))
+		time.Sleep(24 * time.Hour)
+		if l.Len() != 1 || !l.Ended(sessions[3]) || len(storage.objects) != 1 {
+			t.Errorf("%d entries, %d objects", l.Len(), len(storage.objects))
+		}
+	})
+}
+
+// The newest hours come first if there are too many objects.
+func TestTooManyObjects(t *testing.T) {
+	l := newTestList(t, nil)
+	l.objects = maxObjects - 2
+	got := l.unknown(map[string][]string{"2026112112": {"a", "b"}, "2026112114": {"c"}, "2026112113": {"d"}})
+	want := []string{path.Join(testPrefix, "2026112114", "c"), path.Join(testPrefix, "2026112113", "d")}
+	if !slices.Equal(got, want) || !slices.Equal(l.reported(), []Event{ListIsFull}) {
+		t.Errorf("read are %q, reported is %q", got, l.reported())
+	}
+}

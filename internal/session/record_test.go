@@ -1,0 +1,133 @@
+package session
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Whichever state came last, from whatever clock, a refreshed one is newer.
+func TestARefreshedSessionIsTheNewest(t *testing.T) {
+	sent := testSession(testTime)
+	for name, known := range map[string]*record{
+		"nothing is known":              nil,
+		"this process has written one":  {written: testTime.Add(time.Hour)},
+		"this process has refreshed it": {newest: sent.Renewed(testTime.Add(time.Hour))},
+	} {
+		grant := Grant{Token: testToken(testTime, "new")}
+		changed := known.clone()
+		if known == nil || known.tokens == nil {
+			changed.tokens, changed.refusals = map[Target]Token{}, map[Target]refusal{}
+		}
+		got := changed.withGrant(sent, sent.Target, grant, testTime)
+		if !got.newest.SealedAt.After(sent.SealedAt) || !got.newest.SealedAt.After(got.written) || known != nil && !got.newest.SealedAt.After(newestSeal(known.newest)) {
+			t.Errorf("%s: it is sealed at %s", name, got.newest.SealedAt)
+		}
+		if got.newest.RefreshToken != sent.RefreshToken || got.replaced != "" {
+			t.Errorf("%s: the refresh token has changed", name)
+		}
+		if got.newer(sent) != got.newest {
+			t.Errorf("%s: the cookie is taken for newer", name)
+		}
+		if later := sent.Renewed(testTime.Add(2 * time.Hour)); got.newer(later) != later {
+			t.Errorf("%s: a cookie that is newer is taken for older", name)
+		}
+	}
+}
+
+func TestHowLongARecordIsKept(t *testing.T) {
+	s := testSession(testTime)
+	for name, test := range map[string]struct {
+		known *record
+		want  time.Duration
+	}{
+		"a token":                 {(*record)(nil).withToken(s.Target, testToken(testTime, "t")), time.Hour},
+		"a written cookie":        {&record{written: testTime}, writeWindow},
+		"a refresh":               {&record{newest: s}, writeWindow},
+		"a rotated refresh token": {&record{newest: s, replaced: "r"}, replacedKept},
+		"a failure":               {(*record)(nil).withFailure(s.Target, &TokenError{Kind: Unavailable}, testTime), pauseAfterFailure},
+		"a longer pause":          {(*record)(nil).withFailure(s.Target, &TokenError{Kind: Unavailable, RetryAfter: 30 * time.Second}, testTime), 30 * time.Second},
+		"a very long pause":       {(*record)(nil).withFailure(s.Target, &TokenError{Kind: Unavailable, RetryAfter: time.Hour}, testTime), time.Minute},
+		"a refusal":               {(*record)(nil).withFailure(s.Target, &TokenError{Kind: NotMember}, testTime), refusalKept},
+		"an end":                  {(*record)(nil).withFailure(s.Target, &TokenError{Kind: Refused}, testTime), overKept},
+	} {
+		if got := test.known.expires().Sub(testTime).Round(time.Second); got != test.want {
+			t.Errorf("%s is kept for %s", name, got)
+		}
+	}
+}
+
+// While the tenant is not to be reached for any reason, the old token serves.
+func TestTheOldTokenServesThroughTrouble(t *testing.T) {
+	for _, kind := range []Kind{Unavailable, Busy, WrongClient} {
+		synctest.Test(t, func(t *testing.T) {
+			r := testRefresher(t, fails(&TokenError{Kind: kind}))
+			s := aged(past80)
+			if got, err := r.Access(t.Context(), s, s.Target); err != nil || got.Token.Value != "old" {
+				t.Errorf("%s: %+v, %v", kind, got, err)
+			}
+		})
+	}
+}
+
+// What waits in the queue learns from the one before it.
+func TestAFailureHoldsForTheQueue(t *testing.T) {
+	for _, kind := range []Kind{Unavailable, Refused} {
+		synctest.Test(t, func(t *testing.T) {
+			e := &endpoint{answer: func(context.Context, RefreshRequest) (Grant, error) {
+				time.Sleep(time.Second)
+				return Grant{}, &TokenError{Kind: kind}
+			}}
+			r := testRefresher(t, e)
+			s := aged(expired)
+			for _, organization := range []string{"org-1", "org-2", "org-3"} {
+				go func() {
+					if _, err := r.Access(t.Context(), s, Target{Organization: organization}); kindOf(t, err) != kind {
+						t.Errorf("%s: %v", organization, err)
+					}
+				}()
+			}
+			time.Sleep(10 * time.Second)
+			if e.count() != 1 {
+				t.Errorf("%s: %d requests", kind, e.count())
+			}
+		})
+	}
+}
+
+// A cookie that is written while a refresh is under way is not forgotten.
+func TestWhatHappensDuringARefreshIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := testRefresher(t, grants(3*time.Second))
+		s := aged(expired)
+		go func() { _, _ = r.Access(t.Context(), s, s.Target) }()
+		time.Sleep(time.Second)
+		written := s.Renewed(time.Now().Add(time.Minute))
+		if !r.MayWrite(written, time.Now(), 200, false) {
+			t.Error("it may not be written")
+		}
+		time.Sleep(3 * time.Second)
+		if r.MayWrite(s, time.Now(), 200, false) || !r.Newest(s).SealedAt.After(written.SealedAt) {
+			t.Error("what was written is forgotten")
+		}
+	})
+}
+
+func TestATokenThatHasExpiredOnArrival(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := testRefresher(t, &endpoint{answer: func(context.Context, RefreshRequest) (Grant, error) {
+			return Grant{Subject: "82wtl6z03cep", Token: testToken(time.Now().Add(-2*time.Hour), "t")}, nil
+		}})
+		s := aged(expired)
+		if got, err := r.Access(t.Context(), s, s.Target); kindOf(t, err) != Unavailable || !strings.Contains(err.Error(), "expired already") {
+			t.Errorf("%+v, %v", got, err)
+		}
+		r.Endpoint = &endpoint{answer: func(context.Context, RefreshRequest) (Grant, error) { return Grant{Subject: "82wtl6z03cep"}, nil }}
+		other := aged(expired)
+		if got, err := r.Access(t.Context(), other, other.Target); kindOf(t, err) != Unavailable || !strings.Contains(err.Error(), "no token") {
+			t.Errorf("%+v, %v", got, err)
+		}
+	})
+}
