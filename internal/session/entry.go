@@ -77,9 +77,14 @@ const (
 	hourLayout = "2006010215"
 )
 
+var errNoSubject = errors.New("the entry does not say what it is about")
+
 // encodeEntry returns an entry's object and its name, which the object makes:
 // an entry that is added twice is one object, and two are never one.
 func encodeEntry(e Entry) (name string, object []byte, err error) {
+	if e.Kind == "" || e.Subject == "" {
+		return "", nil, errNoSubject
+	}
 	stored := storedEntry{
 		Format: entryFormat, Kind: e.Kind, Subject: e.Subject, Organization: e.Organization, Owner: e.Owner,
 		NotBefore: e.NotBefore.UnixMilli(), Expires: e.Expires.UnixMilli(),
@@ -110,7 +115,7 @@ func decodeEntry(object []byte) (Entry, error) {
 		return Entry{}, errors.New("it has an unknown format")
 	}
 	if stored.Kind == "" || stored.Subject == "" {
-		return Entry{}, errors.New("it does not say what it is about")
+		return Entry{}, errNoSubject
 	}
 	e := Entry{
 		Kind: stored.Kind, Subject: stored.Subject, Organization: stored.Organization, Owner: stored.Owner,

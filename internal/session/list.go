@@ -160,8 +160,8 @@ func (l *List) covers(kind EntryKind, subject string, s *Session, now time.Time)
 // Listed reports whether a session is over or will be: a new one has taken its
 // place, and its cookie must not be written any more.
 func (l *List) Listed(s *Session) bool {
-	found, ok := l.marks.find(markKey{kind: BySession, subject: s.ID})
-	return ok && s.SignedIn.UnixMilli() <= found.notBefore || l.Ended(s)
+	_, ok := l.marks.find(markKey{kind: BySession, subject: s.ID})
+	return ok || l.Ended(s)
 }
 
 // Covers reports whether something that began then is over: a token by its

@@ -39,7 +39,7 @@ func (l *List) Add(ctx context.Context, e Entry) error {
 		p.entry, p.instead = folded.entry, folded.instead
 		// What was still to be written is part of it.
 		l.pending = slices.DeleteFunc(l.pending, func(other *pendingEntry) bool {
-			return other.entry.Owner == e.Owner && e.Owner != "" && other.settle(nil)
+			return other.entry.Owner == e.Owner && other.settle(nil)
 		})
 	}
 	l.pending = append(l.pending, p)

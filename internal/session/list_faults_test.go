@@ -135,6 +135,68 @@ func TestTheLongestLifeCounts(t *testing.T) {
 	})
 }
 
+func TestWithoutAStorage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newTestList(t, nil)
+		l.Storage = func() Storage { return nil }
+		l.begin(t)
+		s := testSession(time.Now())
+		if err := l.Add(t.Context(), EndSession(s, time.Time{}, inAWeek())); !errors.Is(err, errNoStorage) || !l.Ended(s) {
+			t.Errorf("ended is %v, %v", l.Ended(s), err)
+		}
+		if err := l.Add(t.Context(), Entry{Kind: ByLogtoSession, Expires: inAWeek()}); err == nil || l.Len() != 1 {
+			t.Error("an entry about nothing is taken")
+		}
+		if err := l.Wait(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestDirectoriesAreDeletedOnlyWhenNothingIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := &faulty{store: newStore(), errs: make(map[string]error)}
+		l := startList(t, storage)
+		count := func() int {
+			storage.mu.Lock()
+			defer storage.mu.Unlock()
+			return len(storage.objects)
+		}
+		mustAdd(t, l, EndSession(testSession(time.Now()), time.Time{}, time.Now().Add(time.Minute)))
+		time.Sleep(30 * time.Minute)
+		if count() != 1 {
+			t.Error("the directory of this hour is deleted")
+		}
+		// An object that this process has not read may be about anything.
+		s := testSession(time.Now())
+		name, object, err := encodeEntry(EndSession(s, time.Time{}, inAWeek()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		storage.set(func() {
+			storage.objects[path.Join(testPrefix, hourOf(time.Now()), name)] = object
+			storage.errs[name] = errors.New("input/output error")
+		})
+		time.Sleep(5 * time.Hour)
+		if count() != 2 {
+			t.Error("a directory is deleted that has not been read")
+		}
+		storage.set(func() { clear(storage.errs) })
+		time.Sleep(time.Hour)
+		if count() != 2 || !l.Ended(s) {
+			t.Error("an entry is lost")
+		}
+		// What could not be listed is not forgotten.
+		storage.set(func() { storage.loads, storage.err = 0, errors.New("permission denied") })
+		time.Sleep(time.Hour)
+		storage.set(func() { storage.err = nil })
+		time.Sleep(time.Hour)
+		if storage.loads != 0 {
+			t.Errorf("%d objects are read again", storage.loads)
+		}
+	})
+}
+
 // The newest hours come first if there are too many objects.
 func TestTooManyObjects(t *testing.T) {
 	l := newTestList(t, nil)

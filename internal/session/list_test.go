@@ -188,7 +188,6 @@ func TestWhatAnEntryEnds(t *testing.T) {
 		{"Logto's session", Entry{Kind: ByLogtoSession, Subject: s.LogtoSession, NotBefore: now, Expires: now.Add(time.Hour)}, s, true, true},
 		{"another kind with the same id", Entry{Kind: ByToken, Subject: s.ID, NotBefore: now, Expires: now.Add(time.Hour)}, s, false, false},
 		{"a member of an organization", Entry{Kind: ByMember, Subject: s.Subject, Organization: "org-1", NotBefore: now, Expires: now.Add(time.Hour)}, s, false, false},
-		{"what has expired", EndSession(s, time.Time{}, now), s, false, false},
 	} {
 		l := newTestList(t, nil)
 		l.Now = func() time.Time { return now }
@@ -671,6 +670,11 @@ func TestStoredEntriesAreWhatTheyWere(t *testing.T) {
 		}
 		if got, err := decodeEntry(object); err != nil || got != e {
 			t.Errorf("%+v becomes %+v, %v", e, got, err)
+		}
+	}
+	for _, e := range []Entry{{Kind: ByLogtoSession, Expires: testTime}, {Subject: "user-1", Expires: testTime}} {
+		if _, _, err := encodeEntry(e); err == nil {
+			t.Errorf("%+v is an entry", e)
 		}
 	}
 	if _, _, err := encodeEntry(Entry{Kind: ByToken, Subject: strings.Repeat("x", maxEntrySize)}); err == nil {

@@ -100,7 +100,7 @@ func (r *Refresher) Access(ctx context.Context, cookie *Session, target Target) 
 	if failure := known.refused(target, now); failure != nil {
 		return Access{}, failure
 	}
-	usable := !token.IsZero() && !token.Expired(now)
+	usable := !token.Expired(now)
 	if known.newer(cookie).RefreshToken == "" {
 		if usable {
 			return known.access(cookie, token), nil
@@ -118,7 +118,7 @@ func (r *Refresher) Access(ctx context.Context, cookie *Session, target Target) 
 	if failure := r.over(known, cookie, now); failure != nil {
 		return Access{}, failure // it ended while this request waited
 	}
-	if token = known.token(cookie, target); !token.IsZero() && !token.Expired(now) {
+	if token = known.token(cookie, target); !token.Expired(now) {
 		return known.access(cookie, token), nil
 	}
 	if failure == nil {
@@ -138,7 +138,7 @@ func withoutRefreshToken(known *record, cookie *Session, now time.Time) *TokenEr
 			}
 		}
 	}
-	if !cookie.Token.IsZero() && !cookie.Token.Expired(now) {
+	if !cookie.Token.Expired(now) {
 		return &TokenError{Kind: NoRefreshToken}
 	}
 	return &TokenError{Kind: Expired}

@@ -363,6 +363,9 @@ func TestOrganizations(t *testing.T) {
 		if e.count() != 3 {
 			t.Errorf("%d requests after a minute", e.count())
 		}
+		// The last token is in the cookie.
+		inCookie := aged(0)
+		inCookie.Target = ours
 		// Whoever is taken out of an organization has its token until the tenant
 		// says so, and no longer.
 		member = false
@@ -370,6 +373,9 @@ func TestOrganizations(t *testing.T) {
 		for range 3 {
 			if got, err := r.Access(t.Context(), s, ours); kindOf(t, err) != NotMember {
 				t.Errorf("a former member: %+v, %v", got, err)
+			}
+			if got, err := r.Access(t.Context(), inCookie, ours); kindOf(t, err) != NotMember {
+				t.Errorf("a former member with a cookie: %+v, %v", got, err)
 			}
 		}
 	})
@@ -392,6 +398,20 @@ func TestRefreshesOfOneSessionTakeTurns(t *testing.T) {
 		}
 		if len(r.flights) != 0 {
 			t.Errorf("%d sessions are still refreshing", len(r.flights))
+		}
+	})
+}
+
+// A token that is due is refreshed also while another one is.
+func TestATokenForAnotherTargetIsRefreshedToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := grants(time.Second)
+		r := testRefresher(t, e)
+		s := aged(past80)
+		go func() { _, _ = r.Access(t.Context(), s, Target{Organization: "org-1"}) }()
+		synctest.Wait()
+		if got, err := r.Access(t.Context(), s, s.Target); err != nil || got.Token.Value == "old" || e.count() != 2 {
+			t.Errorf("%+v, %v after %d requests", got, err, e.count())
 		}
 	})
 }
@@ -492,7 +512,8 @@ func TestARotatedRefreshTokenIsNotUsedAgain(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		// The old cookie, and one that another process has renewed meanwhile.
-		for _, cookie := range []*Session{s, s.Renewed(time.Now())} {
+		for _, cookie := range []func() *Session{func() *Session { return s }, func() *Session { return s.Renewed(time.Now()) }} {
+			cookie := cookie()
 			got, err := r.Access(t.Context(), cookie, s.Target)
 			if err != nil || got.Session.RefreshToken != "rotated" || !got.IsNewer {
 				t.Errorf("%+v, %v", got, err)

@@ -55,6 +55,7 @@ func TestReturnPathsOfThisSite(t *testing.T) {
 		"/members/?q=a%20b&c=//d":   "/members/?q=a%20b&c=//d",
 		"/search?next=https://x/y":  "/search?next=https://x/y",
 		"/?x=../../.logto":          "/?x=../../.logto",
+		"/x?u=/../..//y":            "/x?u=/../..//y",
 		"/.logtos":                  "/.logtos",
 		"/x/.logto":                 "/x/.logto",
 		"/a//b":                     "/a//b",

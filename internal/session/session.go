@@ -62,7 +62,7 @@ type Token struct {
 func (t Token) IsZero() bool { return t == Token{} }
 
 // Expired reports whether a token's life is over, without leeway: a session
-// has a new one to get.
+// has a new one to get. No token has expired, too.
 func (t Token) Expired(now time.Time) bool { return now.Unix() >= t.ExpiresAt }
 
 // IsFresh reports whether a token needs no refresh yet: less than 80 % of its
