@@ -91,8 +91,8 @@ func TestWhatIsPendingIsBounded(t *testing.T) {
 		}
 		storage.set(func() { storage.err = nil })
 		time.Sleep(time.Minute)
-		if got := pending(); got != 0 || len(storage.objects) != 1 {
-			t.Errorf("%d entries are pending, %d objects written", got, len(storage.objects))
+		if got := pending(); got != 0 || storage.count() != 1 {
+			t.Errorf("%d entries are pending, %d objects written", got, storage.count())
 		}
 	})
 }
@@ -129,8 +129,8 @@ func TestTheLongestLifeCounts(t *testing.T) {
 		}
 		mustAdd(t, l, EndSession(testSession(time.Now()), time.Time{}, time.Now().Add(time.Hour)))
 		time.Sleep(24 * time.Hour)
-		if l.Len() != 1 || !l.Ended(sessions[3]) || len(storage.objects) != 1 {
-			t.Errorf("%d entries, %d objects", l.Len(), len(storage.objects))
+		if l.Len() != 1 || !l.Ended(sessions[3]) || storage.count() != 1 {
+			t.Errorf("%d entries, %d objects", l.Len(), storage.count())
 		}
 	})
 }
@@ -157,14 +157,9 @@ func TestDirectoriesAreDeletedOnlyWhenNothingIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		storage := &faulty{store: newStore(), errs: make(map[string]error)}
 		l := startList(t, storage)
-		count := func() int {
-			storage.mu.Lock()
-			defer storage.mu.Unlock()
-			return len(storage.objects)
-		}
 		mustAdd(t, l, EndSession(testSession(time.Now()), time.Time{}, time.Now().Add(time.Minute)))
 		time.Sleep(30 * time.Minute)
-		if count() != 1 {
+		if storage.count() != 1 {
 			t.Error("the directory of this hour is deleted")
 		}
 		// An object that this process has not read may be about anything.
@@ -178,12 +173,12 @@ func TestDirectoriesAreDeletedOnlyWhenNothingIsLost(t *testing.T) {
 			storage.errs[name] = errors.New("input/output error")
 		})
 		time.Sleep(5 * time.Hour)
-		if count() != 2 {
+		if storage.count() != 2 {
 			t.Error("a directory is deleted that has not been read")
 		}
 		storage.set(func() { clear(storage.errs) })
 		time.Sleep(time.Hour)
-		if count() != 2 || !l.Ended(s) {
+		if storage.count() != 2 || !l.Ended(s) {
 			t.Error("an entry is lost")
 		}
 		// What could not be listed is not forgotten.
@@ -191,8 +186,8 @@ func TestDirectoriesAreDeletedOnlyWhenNothingIsLost(t *testing.T) {
 		time.Sleep(time.Hour)
 		storage.set(func() { storage.err = nil })
 		time.Sleep(time.Hour)
-		if storage.loads != 0 {
-			t.Errorf("%d objects are read again", storage.loads)
+		if storage.loaded() != 0 {
+			t.Errorf("%d objects are read again", storage.loaded())
 		}
 	})
 }

@@ -48,6 +48,20 @@ func (s *store) set(change func()) {
 	change()
 }
 
+// count is how many objects there are.
+func (s *store) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.objects)
+}
+
+// loaded is how often one was loaded.
+func (s *store) loaded() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.loads
+}
+
 func (s *store) Store(ctx context.Context, key string, value []byte) error {
 	if err := s.visit(ctx); err != nil {
 		return err
@@ -107,8 +121,8 @@ type testList struct {
 	*List
 	stop context.CancelFunc
 
-	mu     sync.Mutex
-	events []Event
+	reports sync.Mutex
+	events  []Event
 }
 
 const testPrefix = "logto_auth/ended/x"
@@ -121,8 +135,8 @@ func newTestList(t *testing.T, storage Storage) *testList {
 		Storage:  func() Storage { return storage },
 		Interval: func() time.Duration { return 10 * time.Second },
 		Report: func(event Event, _ error) {
-			l.mu.Lock()
-			defer l.mu.Unlock()
+			l.reports.Lock()
+			defer l.reports.Unlock()
 			l.events = append(l.events, event)
 		},
 	})
@@ -149,8 +163,8 @@ func (l *testList) begin(t *testing.T) {
 }
 
 func (l *testList) reported() []Event {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.reports.Lock()
+	defer l.reports.Unlock()
 	return slices.Clone(l.events)
 }
 
@@ -280,8 +294,8 @@ func TestOldDirectoriesAreReadEveryFiveMinutes(t *testing.T) {
 			t.Error("it is not read")
 		}
 		time.Sleep(time.Hour)
-		if storage.loads != 1 {
-			t.Errorf("the object is loaded %d times", storage.loads)
+		if storage.loaded() != 1 {
+			t.Errorf("the object is loaded %d times", storage.loaded())
 		}
 		if got := l.reported(); len(got) != 0 {
 			t.Errorf("reported is %q", got)
@@ -314,21 +328,21 @@ func TestExpiredDirectoriesAreDeleted(t *testing.T) {
 		time.Sleep(2 * time.Hour)
 		mustAdd(t, l, EndSession(testSession(time.Now()), time.Time{}, time.Now().Add(time.Hour)))
 		synctest.Wait()
-		if l.Len() != 2 || len(storage.objects) != 3 {
-			t.Errorf("%d entries, %d objects after two hours", l.Len(), len(storage.objects))
+		if l.Len() != 2 || storage.count() != 3 {
+			t.Errorf("%d entries, %d objects after two hours", l.Len(), storage.count())
 		}
 		time.Sleep(4 * time.Hour)
 		synctest.Wait()
-		if !l.Ended(long) || len(storage.objects) != 2 {
-			t.Errorf("after six hours %d objects are left", len(storage.objects))
+		if !l.Ended(long) || storage.count() != 2 {
+			t.Errorf("after six hours %d objects are left", storage.count())
 		}
 		time.Sleep(19 * time.Hour)
 		synctest.Wait()
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if l.Len() != 0 || len(storage.objects) != 0 || l.objects != 0 || len(l.directories) != 0 || len(l.owners) != 0 {
+		if l.Len() != 0 || storage.count() != 0 || l.objects != 0 || len(l.directories) != 0 || len(l.owners) != 0 {
 			t.Errorf("after a day %d entries, %d objects, %d known in %d directories, %d owners are left",
-				l.Len(), len(storage.objects), l.objects, len(l.directories), len(l.owners))
+				l.Len(), storage.count(), l.objects, len(l.directories), len(l.owners))
 		}
 	})
 }
@@ -510,7 +524,7 @@ func TestAStorageThatHangsHoldsUpNoSignOut(t *testing.T) {
 		close(hangs)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if pending := l.firstPending(); pending != nil || len(storage.objects) != 1 {
+		if pending := l.firstPending(); pending != nil || storage.count() != 1 {
 			t.Errorf("%+v is pending", pending)
 		}
 	})
@@ -556,8 +570,8 @@ func TestManyEntriesOfOnePersonBecomeOne(t *testing.T) {
 			}
 		}
 		check(l)
-		if len(storage.objects) != 2 {
-			t.Errorf("%d objects", len(storage.objects))
+		if storage.count() != 2 {
+			t.Errorf("%d objects", storage.count())
 		}
 		if got := l.reported(); !slices.Equal(got, []Event{EntriesFolded}) {
 			t.Errorf("reported is %q", got)

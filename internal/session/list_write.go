@@ -97,9 +97,10 @@ func (l *List) settleWrite(p *pendingEntry, where string, err error) {
 		l.pending = slices.Delete(l.pending, i, i+1)
 	}
 	l.know(where, p.entry.Expires)
-	for i, o := range l.owners[p.entry.Owner] {
-		if keyOf(o.entry) == keyOf(p.entry) {
-			l.owners[p.entry.Owner][i].paths = append(o.paths, where)
+	entries := l.owners[p.entry.Owner]
+	for i := range entries {
+		if keyOf(entries[i].entry) == keyOf(p.entry) {
+			entries[i].paths = append(entries[i].paths, where)
 		}
 	}
 	if l.writeFailed {
