@@ -11,11 +11,11 @@ import (
 	"github.com/caddy-logto/caddy-logto-auth/internal/wiretest"
 )
 
-// organizationSite is a site whose organization comes from the request, with
-// lines of a Caddyfile in front.
-func organizationSite(tb testing.TB, addresses, before, organization string) *site {
+// organizationSite is a site for all hosts whose organization comes from the
+// request, with lines of a Caddyfile in front.
+func organizationSite(tb testing.TB, before, organization string) *site {
 	tb.Helper()
-	return organizationSiteWith(tb, caddytest.Start, addresses, before, organization)
+	return organizationSiteWith(tb, caddytest.Start, "http://", before, organization)
 }
 
 func organizationSiteWith(tb testing.TB, start func(testing.TB, string) *caddytest.Server, addresses, before, organization string) *site {
@@ -47,7 +47,7 @@ const wrongOrganization = `{"error":"Organization ID mismatch"}`
 // An application that reads another name than Caddy would serve the data of
 // another organization than the one that was checked.
 func TestOrganizationFromAQueryUnderTwoNames(t *testing.T) {
-	s := organizationSite(t, "http://", "", "{query.org_id}")
+	s := organizationSite(t, "", "{query.org_id}")
 	token := caddytest.Bearer(s.member("acme"))
 	for _, query := range []string{"org_id=acme", "a=1&org_id=acme&b[]=2"} {
 		if got := s.Get("/?"+query, token); got.StatusCode != http.StatusOK || !strings.Contains(got.Body, "/?"+query) {
@@ -67,7 +67,7 @@ func TestOrganizationFromAQueryUnderTwoNames(t *testing.T) {
 }
 
 func TestOrganizationFromACookieUnderTwoNames(t *testing.T) {
-	s := organizationSite(t, "http://", "", "{cookie.org_id}")
+	s := organizationSite(t, "", "{cookie.org_id}")
 	token := caddytest.Bearer(s.member("acme"))
 	if got := s.Get("/", token, caddytest.Header("Cookie", "a=1; org_id=acme; b=2")); got.StatusCode != http.StatusOK {
 		t.Errorf("%d %s", got.StatusCode, got.Body)
@@ -94,7 +94,7 @@ func TestOrganizationCannotBeTakenOffOnTheWay(t *testing.T) {
 		{"variable of a cookie", "vars org {cookie.org}", "{vars.org}", "Cookie", "org=acme"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := organizationSite(t, "http://", test.before, test.organization)
+			s := organizationSite(t, test.before, test.organization)
 			for _, connection := range []string{"close, " + test.header, strings.ToLower(test.header) + ",close", "TE, " + test.header + ", keep-alive"} {
 				got := s.Get("/", caddytest.Bearer(s.member("acme")), caddytest.Header(test.header, test.value), caddytest.Header("Connection", connection))
 				if got.StatusCode != http.StatusOK || !strings.Contains(got.Body, test.header+"=["+test.value+"]") {
@@ -116,7 +116,7 @@ func TestOrganizationOfUnknownSourceIsToldWhenLoading(t *testing.T) {
 		{"vars org {header.X-Org}", "org-1 {vars.org}", "cannot see what sets {http.vars.org}."},
 		{"map {host} {org} {\na b\n}", "{org} {labels.2}", "cannot see what sets {org}."},
 	} {
-		s := organizationSite(t, "http://", test.before, test.organization+"\n}\nlogto_require {\norganization "+test.organization)
+		s := organizationSite(t, test.before, test.organization+"\n}\nlogto_require {\norganization "+test.organization)
 		var warnings []string
 		for line := range strings.Lines(s.Logs()) {
 			if strings.Contains(line, `"level":"warn"`) && strings.Contains(line, `"setting":"organization"`) {
@@ -211,7 +211,7 @@ func TestOrganizationFromAHostBesideAuthority(t *testing.T) {
 
 // The name of a host has no case; that of an organization has.
 func TestOrganizationFromAHostIsLowerCase(t *testing.T) {
-	s := organizationSite(t, "http://", "", "{labels.3}")
+	s := organizationSite(t, "", "{labels.3}")
 	for organization, want := range map[string]int{"acme": http.StatusOK, "ACME": http.StatusForbidden} {
 		got := s.Get("/", caddytest.Header("Host", "ACME.app.example.com"), caddytest.Bearer(s.member(organization)))
 		if got.StatusCode != want {

@@ -40,7 +40,7 @@ func foldLetter(r rune) byte {
 	if r >= 0x80 {
 		return 0
 	}
-	if c := foldOctet(byte(r)); c != '-' {
+	if c := foldOctet(byte(r)); c != '-' { //nolint:gosec // r is ASCII
 		return c
 	}
 	return 0
