@@ -125,6 +125,33 @@ func TestWebSocketOverEveryProtocol(t *testing.T) {
 	}
 }
 
+// A rule for GET is also one for the extended CONNECT that reaches the service
+// as a GET.
+func TestWebSocketUnderARuleForGET(t *testing.T) {
+	s := startSiteWith(t, caddytest.StartTLS, http.HandlerFunc(shout), `
+:443 {
+	logto_auth {
+		endpoint ENDPOINT
+		audience https://api.example.com
+	}
+	@read method GET HEAD
+	logto_require @read read:data
+	reverse_proxy UPSTREAM
+}
+`)
+	for protocol, accepted := range map[string]int{"HTTP/1.1": http.StatusSwitchingProtocols, "HTTP/3.0": http.StatusOK} {
+		for scope, status := range map[string]int{"": http.StatusForbidden, "read:data": accepted} {
+			stream := wiretest.Open(t, s.Server, protocol, wiretest.Request{
+				Path: "/orders", Protocol: "websocket",
+				Fields: []string{"Authorization: Bearer " + s.alice(map[string]any{"scope": scope}), "Sec-WebSocket-Version: 13"},
+			})
+			if stream.Status != status {
+				t.Errorf("scope %q over %s: status %d, want %d", scope, protocol, stream.Status, status)
+			}
+		}
+	}
+}
+
 // Streams of one connection share nothing that tells who a client is. Run it
 // under -race.
 func TestManyIdentitiesOnOneConnection(t *testing.T) {
