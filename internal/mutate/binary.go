@@ -32,25 +32,24 @@ type observation struct {
 }
 
 // observe runs every test by itself, unchanged, and notes which mutants it
-// reaches and how long it takes.
-func (b *binary) observe(mutants int) error {
+// reaches and how long it takes. It returns how many mutants any test reaches.
+func (b *binary) observe() (int, error) {
 	listed, err := exec.Command(b.path, "-test.list=^(Test|Fuzz|Example)").Output()
 	if err != nil {
-		return fmt.Errorf("listing the tests: %w", err)
+		return 0, fmt.Errorf("listing the tests: %w", err)
 	}
 	everywhere := map[int]bool{}
 	for name := range strings.FieldsSeq(string(listed)) {
 		o, err := b.observeOne(name)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		for id := range o.reached {
 			everywhere[id] = true
 		}
 		b.tests = append(b.tests, o)
 	}
-	fmt.Printf("%d tests reach %d of %d mutants\n", len(b.tests), len(everywhere), mutants)
-	return nil
+	return len(everywhere), nil
 }
 
 func (b *binary) observeOne(name string) (observation, error) {

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// explainedList holds the mutants that no test can or need notice, a line
-// each: the function, the change, how many of them there are, and why, parted
-// by tabs.
+// explainedList names the mutants that no test can or need notice, a line
+// each: the function, the change, how many of them there are, and why, with
+// tabs between.
 //
 //go:embed explained.txt
 var explainedList string
@@ -31,7 +31,7 @@ func readExplanations(list string) (map[string]explanation, error) {
 		}
 		fields := strings.Split(line, "\t")
 		if len(fields) != 4 {
-			return nil, fmt.Errorf("explained.txt: %q has not four fields", line)
+			return nil, fmt.Errorf("explained.txt: %q does not have four fields", line)
 		}
 		count, err := strconv.Atoi(fields[2])
 		if err != nil {
@@ -39,15 +39,15 @@ func readExplanations(list string) (map[string]explanation, error) {
 		}
 		name := fields[0] + ": " + fields[1]
 		if _, twice := explained[name]; twice {
-			return nil, fmt.Errorf("explained.txt: %q stands twice", name)
+			return nil, fmt.Errorf("explained.txt: %q is there twice", name)
 		}
 		explained[name] = explanation{count, fields[3]}
 	}
 	return explained, nil
 }
 
-// judge parts the survivors that are not explained from the explanations that
-// explain nothing any more. Explanations of functions in which nothing was
+// judge returns the survivors that are not explained and the explanations that
+// no longer explain anything. Explanations of functions in which nothing was
 // tested do not count.
 func judge(explained map[string]explanation, tested, survivors []mutant) (unexplained []mutant, stale []string) {
 	left := maps.Clone(explained)
