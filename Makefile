@@ -34,17 +34,17 @@ CORE := validator.go claims.go requirements.go organization.go believable.go spe
 	keyset_config.go jwk.go jwks.go discovery.go
 
 mutate: ## What the tests of the security core would not notice
-	go run ./internal/mutate $(CORE)
+	go run -C internal/mutate . -dir ../.. $(CORE)
 
 bench: ## Benchmarks, compared with bench.old.txt where that exists
 	go test -run='^$$' -bench=. -benchmem -count=6 ./... >bench.txt && go run $(BENCHSTAT) $(wildcard bench.old.txt) bench.txt
 
 bench-load: ## A real Caddy under load, with and without the directive, and the peers that are installed (Linux, seven minutes)
-	go run ./bench -svg docs/performance.svg
+	go run -C bench . -svg ../docs/performance.svg
 
 bench-caches: ## The cache for verified tokens next to others
 	go test -run='^$$' -bench=TokenCache -benchmem -cpu=1,2 -count=6 .
-	cd bench/caches && go test -bench=. -benchmem -cpu=1,2 -count=6
+	go test -C bench -bench=. -benchmem -cpu=1,2 -count=6 ./caches
 
 demo: ## The whole thing on this machine: a throw-away tenant, Caddy, tokens, curl lines
 	go run ./cmd/demo

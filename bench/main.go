@@ -6,6 +6,11 @@
 // the processor time that the two processes took. It does the same with other
 // servers that can check tokens, where they are installed.
 //
+//	go run -C bench . [-run hot] [-peers none] [-svg ../docs/performance.svg]
+//
+// It is a module of its own, with all that measures other people's software, so
+// that none of it enters the build of a Caddy or the product's own test run.
+//
 // It reads /proc, so it runs on Linux only.
 package main
 
@@ -70,9 +75,10 @@ func run(ctx context.Context, o options) error {
 	defer func() { _ = os.RemoveAll(dir) }() // the system tidies up what is left
 	binary := filepath.Join(dir, "caddy")
 	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/caddy") //nolint:gosec // our own source
+	build.Dir = ".."                                                              // the repository, whose own go.mod has the versions that everyone gets
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
-		return fmt.Errorf("building Caddy (run this in the repository): %w", err)
+		return fmt.Errorf("building Caddy (run this in the folder bench): %w", err)
 	}
 	// The peers come first: what is wrong with one shows in the first minute.
 	others, err := measurePeers(ctx, o, dir, here)

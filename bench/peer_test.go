@@ -26,7 +26,7 @@ var withPeers = flag.Bool("with-peers", false, "also start the peers that are in
 // every run; the program examines them anyway before it measures.
 func TestPeersDecide(t *testing.T) {
 	if !*withPeers {
-		t.Skip("starts other servers: go test ./bench -with-peers")
+		t.Skip("starts other servers: go test -C bench . -with-peers")
 	}
 	here, missing, err := findPeers(t.Context(), "")
 	if err != nil {

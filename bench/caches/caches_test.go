@@ -1,6 +1,5 @@
 // Package caches compares the caches that were considered for verified
-// tokens. It is a module of its own so that none of them enters the build of a
-// Caddy. BenchmarkTokenCache in the repository's root measures what was chosen
+// tokens. BenchmarkTokenCache in the repository's root measures what was chosen
 // in the same way.
 package caches
 
