@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -22,7 +21,7 @@ type result struct {
 func ask(ctx context.Context, s *stack, sections []section) ([]result, error) {
 	var results []result
 	for _, section := range sections {
-		got, err := askSection(ctx, s, section)
+		got, err := askAll(ctx, s, section)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", section.title, err)
 		}
@@ -31,33 +30,13 @@ func ask(ctx context.Context, s *stack, sections []section) ([]result, error) {
 	return results, nil
 }
 
-// askSection sends the requests of one section, amid others where the tenant
-// changes meanwhile.
-func askSection(ctx context.Context, s *stack, section section) ([]result, error) {
-	if section.meanwhile == nil {
-		return askAll(ctx, s, section, func() error { return nil })
-	}
-	stream := startTraffic(ctx, s, section.host, *section.meanwhile)
-	results, err := askAll(ctx, s, section, stream.lap)
-	streamed, streamErr := stream.stop()
-	if err := errors.Join(err, streamErr); err != nil {
-		return nil, err
-	}
-	streamed.section = section.title
-	return append(results, streamed), nil
-}
-
-// askAll sends the requests of one section. Whenever the tenant has changed,
-// settle is called before the next request.
-func askAll(ctx context.Context, s *stack, section section, settle func() error) ([]result, error) {
-	results := make([]result, 0, len(section.checks)+1)
+// askAll sends the requests of one section.
+func askAll(ctx context.Context, s *stack, section section) ([]result, error) {
+	results := make([]result, 0, len(section.checks))
 	for _, check := range section.checks {
 		if check.before != nil {
 			if err := check.before(ctx, s); err != nil {
 				return nil, fmt.Errorf("%s: %w", check.name, err)
-			}
-			if err := settle(); err != nil {
-				return nil, err
 			}
 		}
 		token := ""

@@ -51,11 +51,7 @@ func TestCheckFailsWhenAnAnswerDiffers(t *testing.T) {
 		},
 		"keys are of no use once a fetch has failed": {
 			line: "endpoint {$LOGTO_ENDPOINT:http://localhost:3001}", more: "max_stale 0",
-			differing: []string{
-				"Caddy has asked for keys in vain: another one",
-				"a forged token",
-				"requests with good tokens all the while",
-			},
+			differing: []string{"the tenant is gone, and Caddy has asked for keys in vain: a new token"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -111,7 +107,7 @@ func answersOfTheGuide() []answer {
 		{200, "\ncaddy_logto_auth_jwks_keys{", ""},
 	}
 	for _, section := range sections {
-		if section.meanwhile != nil {
+		if section.onlyCheck {
 			continue
 		}
 		for _, check := range section.checks {

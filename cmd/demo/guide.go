@@ -17,9 +17,9 @@ func printGuide(out io.Writer, s *stack) error {
 	fmt.Fprintf(&b, "\nWhat Caddy knows of the tenant's keys; fetching them now; what it counts:\n  %s\n  %s\n  %s\n",
 		"curl http://"+s.admin+tenantsPath, "curl -X POST http://"+s.admin+refreshPath, "curl http://"+s.admin+metricsPath)
 	for _, section := range sections {
-		if section.meanwhile != nil {
+		if section.onlyCheck {
 			fmt.Fprintf(&b, "\n\n%s\n%s\n\n", section.title, strings.Repeat("=", len(section.title)))
-			fmt.Fprint(&b, "# Only -check does this: it sends requests all the while and expects no good token to be refused.\n")
+			fmt.Fprint(&b, "# Only -check does this: the tenant changes between the requests, and no good token is refused.\n")
 			continue
 		}
 		fmt.Fprintf(&b, "\n\n%s\n%s\n", section.title, strings.Repeat("=", len(section.title)))

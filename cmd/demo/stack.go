@@ -31,11 +31,8 @@ type stack struct {
 	// client sends the requests of -check.
 	client *http.Client
 
-	// kept holds tokens for later requests, by a name.
-	kept map[string]string
-
-	// nextKey is the ID of a key that the tenant publishes ahead of its use.
-	nextKey string
+	// first is a token that the tenant's first key has signed, for -check.
+	first string
 }
 
 // withStack starts the tenant and Caddy, runs do, and ends both.
@@ -64,12 +61,11 @@ func withStack(ctx context.Context, config, logLevel string, do func(*stack) err
 	}
 	defer func() { err = errors.Join(err, admin.stop()) }()
 	// Its own transport: a proxy of the environment has no part in this.
-	transport := &http.Transport{MaxIdleConnsPerHost: trafficWorkers + 1}
+	transport := new(http.Transport)
 	defer transport.CloseIdleConnections()
 	return do(&stack{
 		tenant: tenant, config: config, caddy: address, admin: admin.address,
 		client: &http.Client{Transport: transport, Timeout: 30 * time.Second},
-		kept:   make(map[string]string),
 	})
 }
 
