@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -75,6 +76,9 @@ func start(tb testing.TB, text string, secure *certificate) *Server {
 		s.Client.CloseIdleConnections()
 		if err := caddy.Stop(); err != nil {
 			tb.Errorf("stopping Caddy: %v", err)
+		}
+		if tb.Failed() {
+			tb.Logf("Caddy's log ends with:\n%s", lastLines(s.Logs(), 20))
 		}
 	})
 	if err := s.Load(text); err != nil {
@@ -170,6 +174,11 @@ func (s *Server) Logs() string {
 		s.tb.Fatalf("reading the log: %v", err)
 	}
 	return string(logs)
+}
+
+func lastLines(text string, count int) string {
+	lines := slices.Collect(strings.Lines(text))
+	return strings.Join(lines[max(0, len(lines)-count):], "")
 }
 
 // Response is an answer with its body read.

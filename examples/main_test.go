@@ -1,0 +1,9 @@
+package examples_test
+
+import (
+	"testing"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/caddytest"
+)
+
+func TestMain(m *testing.M) { caddytest.Main(m) }
