@@ -9,7 +9,7 @@ replace github.com/caddy-logto/caddy-logto-auth => ../
 require (
 	github.com/caddy-logto/caddy-logto-auth v0.0.0-00010101000000-000000000000
 	github.com/dgraph-io/ristretto/v2 v2.4.2
-	github.com/go-jose/go-jose/v4 v4.1.8
+	github.com/go-jose/go-jose/v4 v4.1.6
 	github.com/hashicorp/golang-lru/v2 v2.0.7
 	github.com/maypok86/otter/v2 v2.4.0
 )
