@@ -114,17 +114,6 @@ func (id *organizationID) read(key string) {
 // whatever the config names there: `map`, `vars`, `path_regexp`.
 var ownSources = []string{"http.request.", "http.auth.user.", "system.", "time."}
 
-// unknownSources are the placeholders of which nobody can tell here what they
-// read, each once.
-func (o organizationIDs) unknownSources() []string {
-	var unknown []string
-	for _, id := range o.ids {
-		unknown = append(unknown, id.unknown...)
-	}
-	slices.Sort(unknown)
-	return slices.Compact(unknown)
-}
-
 // resolve returns the ids for one request. Every id must resolve: one that
 // does not refuses the request and never means "skip".
 func (o organizationIDs) resolve(r *http.Request) wantedOrganizations {

@@ -41,6 +41,7 @@ func (s *surveyedServer) warnings() []siteWarning {
 	var found []siteWarning
 	sites := s.sites()
 	shared := sites[len(sites)-1].below
+	all := s.contentsOf(s.Routes...)
 	for _, site := range sites {
 		add := func(setting, text string) {
 			found = append(found, siteWarning{site.name, warning{setting, text}})
@@ -53,6 +54,11 @@ func (s *surveyedServer) warnings() []siteWarning {
 		}
 		for _, text := range ruleWarnings(site.routes) {
 			add("matcher", text)
+		}
+		if doubtful := site.below.doubtfulOrganizations(all.sources); len(doubtful) > 0 {
+			names := strings.Join(doubtful, ", ")
+			add("organization", "nobody can tell what sets "+names+", or it is set from a header, a query parameter or a cookie. A client can send two of them, and the application may use the other one. "+
+				"Set "+names+" from the host or the path, or write the placeholder itself, such as {header.X-Org}, in place of "+names)
 		}
 		if !site.below.uses(authDirective) && !shared.uses(authDirective) || site.below.uses("authentication") || shared.uses("authentication") {
 			continue // its placeholders are another module's, too
@@ -136,8 +142,10 @@ func (r siteRoute) hosts() []string {
 type contents struct {
 	handlers      []string // their names
 	texts         []string // all strings
+	organizations []string // the IDs that logto_auth and logto_require ask for
 	leavesErrors  bool     // a logto_auth has `errors handle_errors`
 	answersErrors bool     // a subroute has error routes of its own
+	sources       sources
 }
 
 func (c *contents) uses(handler string) bool { return slices.Contains(c.handlers, handler) }
@@ -145,7 +153,7 @@ func (c *contents) uses(handler string) bool { return slices.Contains(c.handlers
 // contentsOf gives what is below routes, the named routes they invoke
 // included.
 func (s *surveyedServer) contentsOf(routes ...siteRoute) contents {
-	var c contents
+	c := contents{sources: make(sources)}
 	invoked := make(map[string]bool)
 	for _, route := range routes {
 		c.addRoute(s, route, invoked)
@@ -155,8 +163,11 @@ func (s *surveyedServer) contentsOf(routes ...siteRoute) contents {
 
 func (c *contents) addRoute(s *surveyedServer, route siteRoute, invoked map[string]bool) {
 	for _, set := range route.Match {
-		for _, raw := range set {
-			c.addJSON(s, raw, invoked)
+		for name, raw := range set {
+			var settings any
+			if json.Unmarshal(raw, &settings) == nil {
+				c.add(s, map[string]any{name: settings}, invoked)
+			}
 		}
 	}
 	for _, raw := range route.Handle {
@@ -186,6 +197,7 @@ func (c *contents) add(s *surveyedServer, value any, invoked map[string]bool) {
 		}
 		for _, name := range slices.Sorted(maps.Keys(v)) {
 			c.texts = append(c.texts, name)
+			c.sources.addMatcher(name, v[name])
 			c.add(s, v[name], invoked)
 		}
 	}
@@ -193,8 +205,12 @@ func (c *contents) add(s *surveyedServer, value any, invoked map[string]bool) {
 
 func (c *contents) addHandler(s *surveyedServer, name string, settings map[string]any, invoked map[string]bool) {
 	c.handlers = append(c.handlers, name)
+	c.sources.addHandler(name, settings)
 	switch name {
+	case requireDirective:
+		c.organizations = append(c.organizations, textsIn(settings["organizations"])...)
 	case authDirective:
+		c.organizations = append(c.organizations, textsIn(settings["organizations"])...)
 		c.leavesErrors = c.leavesErrors || settings["errors"] == errorsHandleErrors
 	case "subroute":
 		c.answersErrors = c.answersErrors || settings["errors"] != nil

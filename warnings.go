@@ -21,20 +21,6 @@ func warn(logger *zap.Logger, found []warning) {
 	}
 }
 
-// warnings lists organizations of which nobody can tell here where in the
-// request they come from. What is checked of a header, a parameter or a cookie
-// cannot be checked of a variable that was set from it.
-func (o organizationIDs) warnings() []warning {
-	unknown := o.unknownSources()
-	if len(unknown) == 0 {
-		return nil
-	}
-	names := strings.Join(unknown, ", ")
-	return []warning{{"organization", "logto_auth cannot see what sets " + names + ". Set it from the host or the path. " +
-		"If it is set from a header, a query parameter or a cookie, a client can send two of them, and the application may use the other one: " +
-		"then write that placeholder itself, such as {header.X-Org}, in place of " + names}}
-}
-
 // warnings lists what can be seen in the settings of one handler. Defaults are
 // applied and placeholders expanded.
 func (h *Handler) warnings() []warning {
@@ -45,7 +31,6 @@ func (h *Handler) warnings() []warning {
 	if h.OrganizationMode == organizationIgnore {
 		found = append(found, warning{"organization", "the organization is not checked: tokens of every organization are let in, and so are users' tokens with the scopes of all their organizations"})
 	}
-	found = append(found, h.organizations.warnings()...)
 	if h.ReportOnly {
 		found = append(found, warning{"report_only", "nothing is protected: every request passes, and refusals are only logged and counted"})
 	}
@@ -88,7 +73,7 @@ func (h *Handler) tenantWarnings() []warning {
 
 // warnings lists what can be seen in the settings of one handler.
 func (q *Require) warnings() []warning {
-	return slices.Concat(q.organizations.warnings(), scopeWarnings("scopes", q.Scopes), scopeWarnings("any_scope", q.AnyScopes))
+	return slices.Concat(scopeWarnings("scopes", q.Scopes), scopeWarnings("any_scope", q.AnyScopes))
 }
 
 // scopeWarnings tells of scopes with a comma. RFC 6749 section 3.3 allows it,

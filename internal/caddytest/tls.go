@@ -11,6 +11,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -33,7 +34,11 @@ var Protocols = []string{"HTTP/1.1", "HTTP/2.0", "HTTP/3.0"}
 // own, which [Server.Over] and [Server.DialQUIC] know.
 func StartTLS(tb testing.TB, text string) *Server {
 	tb.Helper()
-	return start(tb, text, newCertificate(tb))
+	own, err := ownCertificate()
+	if err != nil {
+		tb.Fatalf("making the certificate: %v", err)
+	}
+	return start(tb, text, own)
 }
 
 // Over returns the same server with a client that speaks one of [Protocols].
@@ -99,17 +104,22 @@ func (s *Server) scheme() string {
 	return "https"
 }
 
-// certificate is one for 127.0.0.1, made for one test.
+// certificate is one for 127.0.0.1.
 type certificate struct {
 	certificate, key string // PEM
 	roots            *x509.CertPool
 }
 
-func newCertificate(tb testing.TB) *certificate {
-	tb.Helper()
+// ownCertificate makes the certificate of all servers of a test run. Caddy keeps
+// a QUIC listener for a moment after it has stopped, and gives it to the next
+// server with the same address: its first handshakes would show the
+// certificate of the server before.
+var ownCertificate = sync.OnceValues(newCertificate)
+
+func newCertificate() (*certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		tb.Fatal(err)
+		return nil, err
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
@@ -117,15 +127,15 @@ func newCertificate(tb testing.TB) *certificate {
 	}
 	encoded, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
-		tb.Fatal(err)
+		return nil, err
 	}
 	encodedKey, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		tb.Fatal(err)
+		return nil, err
 	}
 	parsed, err := x509.ParseCertificate(encoded)
 	if err != nil {
-		tb.Fatal(err)
+		return nil, err
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(parsed)
@@ -133,7 +143,7 @@ func newCertificate(tb testing.TB) *certificate {
 		certificate: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: encoded})),
 		key:         string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encodedKey})),
 		roots:       roots,
-	}
+	}, nil
 }
 
 // serve makes a server of a configuration use the certificate.
