@@ -1,7 +1,6 @@
 package logtoauth
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -9,6 +8,8 @@ import (
 	"sync"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 )
 
 func init() {
@@ -50,7 +51,7 @@ func refreshTenants(w http.ResponseWriter, r *http.Request) error {
 	var fetches sync.WaitGroup
 	for _, ks := range startedKeySets() {
 		fetches.Go(func() {
-			_ = ks.refreshNow(r.Context()) // the state tells
+			_ = ks.RefreshNow(r.Context()) // the state tells
 		})
 	}
 	fetches.Wait()
@@ -69,33 +70,26 @@ func onlyMethod(w http.ResponseWriter, r *http.Request, method string) error {
 }
 
 func writeTenants(w http.ResponseWriter) error {
-	tenants := []tenantStatus{}
+	statuses := []keys.Status{}
 	for _, ks := range startedKeySets() {
-		tenants = append(tenants, ks.status())
+		statuses = append(statuses, ks.Status())
 	}
 	w.Header().Set("Content-Type", "application/json")
-	return json.NewEncoder(w).Encode(tenants)
+	return json.NewEncoder(w).Encode(statuses)
 }
 
 // startedKeySets returns the key sets of all configs that serve, in a steady
 // order. Those of a config that is only being validated, or that failed to
 // load, have not been started.
-func startedKeySets() []*KeySet {
-	var sets []*KeySet
-	keySets.Range(func(_, value any) bool {
-		if ks, ok := value.(*KeySet); ok {
-			sets = append(sets, ks)
+func startedKeySets() []*keys.Set {
+	var sets []*keys.Set
+	tenants.Range(func(_, value any) bool {
+		if t, ok := value.(*tenant); ok && t.keys.Serving() {
+			sets = append(sets, t.keys)
 		}
 		return true
 	})
-	sets = slices.DeleteFunc(sets, func(ks *KeySet) bool {
-		ks.mu.Lock()
-		defer ks.mu.Unlock()
-		return !ks.started || ks.closed
-	})
-	slices.SortFunc(sets, func(a, b *KeySet) int {
-		return cmp.Or(cmp.Compare(a.cfg.name(), b.cfg.name()), cmp.Compare(a.cfg.trust(), b.cfg.trust()))
-	})
+	slices.SortFunc(sets, keys.Compare)
 	return sets
 }
 

@@ -5,6 +5,8 @@ import (
 	"sync"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 )
 
 func init() {
@@ -14,18 +16,44 @@ func init() {
 // appName is the ID of the app module.
 const appName = "logto_auth"
 
-// keySets holds the key sets of all configs that are loaded, so that a reload
-// finds them again with their keys.
-var keySets = caddy.NewUsagePool()
+// tenants holds the tenants of all configs that are loaded, so that a reload
+// finds them again with their keys and the tokens that these have verified.
+var tenants = caddy.NewUsagePool()
+
+// tenant is what the sites with the same settings share: the tenant's keys, and
+// the tokens that they have verified. It holds nothing of one config.
+type tenant struct {
+	keys   *keys.Set
+	tokens *tokenCache
+}
+
+// tenantKey is what tenants are shared by.
+type tenantKey struct {
+	keys      keys.ID
+	cacheSize int
+}
+
+// newTenant does no I/O: it also runs in `caddy validate`.
+func newTenant(cfg keys.Config, cacheSize int) (*tenant, error) {
+	tokens := newTokenCache(cacheSize)
+	set, err := keys.New(cfg, tokens.sweep)
+	if err != nil {
+		return nil, err
+	}
+	return &tenant{set, tokens}, nil
+}
+
+// Destruct implements caddy.Destructor.
+func (t *tenant) Destruct() error { return t.keys.Destruct() }
 
 // App is what key sets wait for before they fetch. It has no settings and
 // need not be configured: a handler obtains it while it is provisioned, and
 // Caddy then starts it with the config, which `caddy validate` never does.
 type App struct {
-	env environment
+	env keys.Environment
 
 	mu   sync.Mutex
-	held map[tenantKey]*KeySet
+	held map[tenantKey]*tenant
 
 	surveyed sync.Once
 }
@@ -37,45 +65,45 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 
 // Provision takes from the config what its key sets may use.
 func (a *App) Provision(ctx caddy.Context) error {
-	a.env.logger = ctx.Logger()
-	a.env.storage = ctx.Storage()
-	a.env.observer = metrics.observeFetch
+	a.env.Logger = ctx.Logger()
+	a.env.Storage = ctx.Storage()
+	a.env.Observer = metrics.observeFetch
 	return nil
 }
 
-// keySet returns the key set for these settings and keeps it alive until the
+// tenant returns the tenant with these settings and keeps it alive until the
 // app is cleaned up, for every handler that asks. Nothing is fetched, but a
 // jwks_file is read: here it must have a usable key.
-func (a *App) keySet(cfg tenantConfig) (*KeySet, error) {
+func (a *App) tenant(cfg keys.Config, cacheSize int) (*tenant, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	cfg.Endpoint = normalizeEndpoint(cfg.Endpoint)
-	key := cfg.key()
-	if ks, ok := a.held[key]; ok {
-		return ks, nil
+	cfg.Endpoint = keys.NormalizeEndpoint(cfg.Endpoint)
+	key := tenantKey{cfg.ID(), cacheSize}
+	if t, ok := a.held[key]; ok {
+		return t, nil
 	}
-	value, _, err := keySets.LoadOrNew(key, func() (caddy.Destructor, error) { return newKeySet(cfg) })
+	value, _, err := tenants.LoadOrNew(key, func() (caddy.Destructor, error) { return newTenant(cfg, cacheSize) })
 	if err != nil {
 		return nil, err
 	}
-	ks := value.(*KeySet)
-	ks.attach(&a.env)
-	if err := ks.readFile(); err != nil {
-		return nil, errors.Join(err, a.release(key, ks))
+	t := value.(*tenant)
+	t.keys.Attach(&a.env)
+	if err := t.keys.ReadFile(); err != nil {
+		return nil, errors.Join(err, a.release(key, t))
 	}
 	if a.held == nil {
-		a.held = make(map[tenantKey]*KeySet)
+		a.held = make(map[tenantKey]*tenant)
 	}
-	a.held[key] = ks
-	return ks, nil
+	a.held[key] = t
+	return t, nil
 }
 
 // Start implements caddy.App: the config is live, and fetching begins. Key
 // sets that an earlier config has started just go on.
 func (a *App) Start() error {
 	for _, ks := range a.sets() {
-		ks.goLive(&a.env)
-		ks.start()
+		ks.GoLive(&a.env)
+		ks.Start()
 	}
 	return nil
 }
@@ -84,36 +112,36 @@ func (a *App) Start() error {
 // when a reload has failed and the old config serves on.
 func (a *App) Stop() error {
 	for _, ks := range a.sets() {
-		ks.detach(&a.env)
+		ks.Detach(&a.env)
 	}
 	return nil
 }
 
-// Cleanup implements caddy.CleanerUpper. It lets go of the key sets; those
+// Cleanup implements caddy.CleanerUpper. It lets go of the tenants; those
 // that no other config holds end.
 func (a *App) Cleanup() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	errs := make([]error, 0, len(a.held))
-	for key, ks := range a.held {
-		errs = append(errs, a.release(key, ks))
+	for key, t := range a.held {
+		errs = append(errs, a.release(key, t))
 	}
 	a.held = nil
 	return errors.Join(errs...)
 }
 
-func (a *App) release(key tenantKey, ks *KeySet) error {
-	ks.detach(&a.env)
-	_, err := keySets.Delete(key)
+func (a *App) release(key tenantKey, t *tenant) error {
+	t.keys.Detach(&a.env)
+	_, err := tenants.Delete(key)
 	return err
 }
 
-func (a *App) sets() []*KeySet {
+func (a *App) sets() []*keys.Set {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	sets := make([]*KeySet, 0, len(a.held))
-	for _, ks := range a.held {
-		sets = append(sets, ks)
+	sets := make([]*keys.Set, 0, len(a.held))
+	for _, t := range a.held {
+		sets = append(sets, t.keys)
 	}
 	return sets
 }

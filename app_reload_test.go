@@ -104,6 +104,9 @@ func (s *site) once(token string) (int, string, error) {
 	return response.StatusCode, string(body), err
 }
 
+// object is a JSON object.
+type object = map[string]any
+
 func protect(endpoint string) map[string]any {
 	return map[string]any{"handler": "logto_auth", "endpoint": endpoint, "audiences": []string{reloadAPI}}
 }
@@ -119,10 +122,10 @@ func TestValidateOfAWholeConfig(t *testing.T) {
 	for range 3 {
 		config := &caddy.Config{
 			Admin: &caddy.AdminConfig{Disabled: true},
-			AppsRaw: caddy.ModuleMap{"http": jwk{"servers": jwk{"site": jwk{
+			AppsRaw: caddy.ModuleMap{"http": mustJSON(t, object{"servers": object{"site": object{
 				"listen": []string{"127.0.0.1:0"},
-				"routes": []jwk{{"handle": []any{protect(tenant.URL)}}},
-			}}}.raw(t)},
+				"routes": []object{{"handle": []any{protect(tenant.URL)}}},
+			}}})},
 		}
 		if err := caddy.Validate(config); err != nil {
 			t.Fatal(err)
@@ -157,7 +160,7 @@ func refreshers(t *testing.T) int {
 	}
 	n := 0
 	for stack := range strings.SplitSeq(stacks.String(), "\n\n") {
-		if strings.Contains(stack, "(*KeySet)") || strings.Contains(stack, "(*keyStore)") {
+		if strings.Contains(stack, "keys.(*Set)") || strings.Contains(stack, "keys.(*keyStore)") {
 			n++
 		}
 	}

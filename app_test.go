@@ -2,6 +2,8 @@ package logtoauth
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -14,24 +16,24 @@ import (
 
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant/devtenanttest"
+	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 )
 
 // provisioned is the app of one config, whose handler has asked for a key
 // set before this tenant.
-func provisioned(t *testing.T, tenant *devtenant.Tenant, cfg tenantConfig) (*App, *KeySet, *observer.ObservedLogs) {
+func provisioned(t *testing.T, served *devtenant.Tenant, cfg keys.Config) (*App, *keys.Set, *observer.ObservedLogs) {
 	t.Helper()
 	core, logs := observer.New(zapcore.InfoLevel)
-	a := &App{env: environment{logger: zap.New(core)}}
-	ks, err := a.keySet(cfg)
+	a := &App{env: keys.Environment{Logger: zap.New(core)}}
+	before := references(cfg)
+	shared, err := a.tenant(cfg, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if source, ok := ks.source.(*tenantSource); ok {
-		if _, reached := source.client.Transport.(roundTripper); !reached {
-			source.client.Transport = roundTripper(devtenanttest.Transport(tenant).RoundTrip)
-		}
+	if before == 0 {
+		shared.keys.ReachThrough(devtenanttest.Transport(served))
 	}
-	return a, ks, logs
+	return a, shared.keys, logs
 }
 
 func do(t *testing.T, steps ...func() error) {
@@ -43,36 +45,36 @@ func do(t *testing.T, steps ...func() error) {
 	}
 }
 
-func references(cfg tenantConfig) int {
-	n, _ := keySets.References(cfg.key())
+func references(cfg keys.Config) int {
+	n, _ := tenants.References(tenantKey{cfg.ID(), 100})
 	return n
 }
 
 func TestValidateFetchesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tenant := newTenant()
-		a, _, _ := provisioned(t, tenant, testConfig())
+		tenant := exampleTenant()
+		a, _, _ := provisioned(t, tenant, exampleConfig())
 		advance(time.Hour)
 		do(t, a.Cleanup)
-		if got := tenant.Counts(); got != (devtenant.Counts{}) || references(testConfig()) != 0 {
-			t.Errorf("requests %+v, references %d", got, references(testConfig()))
+		if got := tenant.Counts(); got != (devtenant.Counts{}) || references(exampleConfig()) != 0 {
+			t.Errorf("requests %+v, references %d", got, references(exampleConfig()))
 		}
 	})
 }
 
 func TestReloadKeepsTheKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tenant := newTenant()
-		a, ks, _ := provisioned(t, tenant, testConfig())
+		tenant := exampleTenant()
+		a, ks, _ := provisioned(t, tenant, exampleConfig())
 		do(t, a.Start)
 		synctest.Wait()
-		before, s := tenant.Counts(), ks.current(time.Now())
+		before, s := tenant.Counts(), ks.Current(time.Now())
 		if s == nil {
 			t.Fatal("Start fetched nothing")
 		}
 		tenant.SetFault(devtenant.Down) // a reload must work all the same
 		for range 50 {
-			next, same, _ := provisioned(t, tenant, testConfig())
+			next, same, _ := provisioned(t, tenant, exampleConfig())
 			if same != ks {
 				t.Fatal("the reload made another key set")
 			}
@@ -80,11 +82,11 @@ func TestReloadKeepsTheKeys(t *testing.T) {
 			a = next
 		}
 		synctest.Wait()
-		if tenant.Counts() != before || ks.current(time.Now()) != s || references(testConfig()) != 1 {
-			t.Errorf("after 50 reloads: %+v, %d references", tenant.Counts(), references(testConfig()))
+		if tenant.Counts() != before || ks.Current(time.Now()) != s || references(exampleConfig()) != 1 {
+			t.Errorf("after 50 reloads: %+v, %d references", tenant.Counts(), references(exampleConfig()))
 		}
 		do(t, a.Stop, a.Cleanup)
-		if references(testConfig()) != 0 || ks.life.Err() == nil {
+		if references(exampleConfig()) != 0 || ks.RefreshNow(t.Context()) == nil {
 			t.Error("the key set has outlived the last config")
 		}
 	})
@@ -100,14 +102,14 @@ func TestFailedReloadLeavesTheOldConfigAlone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				tenant := newTenant()
-				old, ks, logs := provisioned(t, tenant, testConfig())
+				tenant := exampleTenant()
+				old, ks, logs := provisioned(t, tenant, exampleConfig())
 				do(t, old.Start)
 				synctest.Wait()
 				for range 10 {
-					next, _, nextLogs := provisioned(t, tenant, testConfig())
+					next, _, nextLogs := provisioned(t, tenant, exampleConfig())
 					do(t, fail(next)...)
-					if ks.environment() != &old.env || nextLogs.Len() > 0 {
+					if nextLogs.Len() > 0 {
 						t.Fatal("the failed config's environment is in use")
 					}
 				}
@@ -116,10 +118,10 @@ func TestFailedReloadLeavesTheOldConfigAlone(t *testing.T) {
 				tenant.SetFault(devtenant.None)
 				kid := tenant.Rotate("")
 				advance(2 * time.Minute)
-				if s := ks.current(time.Now()); s == nil || s.key(kid) == nil {
+				if s := ks.Current(time.Now()); s == nil || s.Key(kid) == nil {
 					t.Error("the keys are no longer refreshed")
 				}
-				if logs.FilterMessage(logServing).Len() != 1 || logs.FilterMessage(logRecovered).Len() != 1 {
+				if logs.FilterMessage("fetching keys failed; the last good keys serve on").Len() != 1 || logs.FilterMessage("keys can be fetched again").Len() != 1 {
 					t.Errorf("log: %v", logs.All())
 				}
 				do(t, old.Stop, old.Cleanup)
@@ -132,26 +134,32 @@ func TestFailedReloadLeavesTheOldConfigAlone(t *testing.T) {
 // in: a config is provisioned while no other one is live.
 func TestTheNewestLiveConfigLendsItsEnvironment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tenant := newTenant()
-		first, ks, _ := provisioned(t, tenant, testConfig())
-		second, _, _ := provisioned(t, tenant, testConfig())
-		for _, tt := range []struct {
+		tenant := exampleTenant()
+		first, ks, _ := provisioned(t, tenant, exampleConfig())
+		second, _, _ := provisioned(t, tenant, exampleConfig())
+		var told *App // of the last fetch
+		for _, a := range []*App{first, second} {
+			a.env.Observer = func(keys.FetchReport) { told = a }
+		}
+		for i, tt := range []struct {
 			step func() error
-			want *environment
+			want *App
 		}{
-			{first.Start, &first.env},
-			{second.Start, &second.env},
-			{first.Stop, &second.env},
-			{first.Cleanup, &second.env},
+			{first.Start, first},
+			{second.Start, second},
+			{first.Stop, second},
+			{first.Cleanup, second},
 			{second.Stop, nil},
 		} {
 			do(t, tt.step)
-			if got := ks.environment(); got != tt.want && (tt.want != nil || got.logger != nil) {
-				t.Errorf("environment %p, want %p", got, tt.want)
+			synctest.Wait()
+			told = nil
+			if err := ks.RefreshNow(t.Context()); err != nil || told != tt.want {
+				t.Errorf("after step %d: told %p, not %p; %v", i, told, tt.want, err)
 			}
 		}
 		// The last requests of a server that shuts down come after Stop.
-		if s := ks.await(t.Context(), nobody); s == nil || s.key(tenant.SigningKID()) == nil {
+		if s := ks.Await(t.Context(), keys.Nobody); s == nil || s.Key(tenant.SigningKID()) == nil {
 			t.Error("no keys after Stop")
 		}
 		do(t, second.Cleanup)
@@ -160,9 +168,9 @@ func TestTheNewestLiveConfigLendsItsEnvironment(t *testing.T) {
 
 func TestRequestBeforeStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tenant := newTenant()
-		a, ks, _ := provisioned(t, tenant, testConfig())
-		if s := ks.await(t.Context(), nobody); s == nil {
+		tenant := exampleTenant()
+		a, ks, _ := provisioned(t, tenant, exampleConfig())
+		if s := ks.Await(t.Context(), keys.Nobody); s == nil {
 			t.Fatal("the request was not served")
 		}
 		before := tenant.Counts()
@@ -176,44 +184,50 @@ func TestRequestBeforeStart(t *testing.T) {
 }
 
 func TestHandlersShareTheKeySetOfTheirSettings(t *testing.T) {
-	base := testConfig()
+	base := exampleConfig()
 	base.Issuers = []string{"https://a.example/oidc", "https://b.example/oidc"}
 	a := new(App)
 	defer func() { do(t, a.Cleanup) }()
-	first, err := a.keySet(base)
+	first, err := a.tenant(base, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
+	file := filepath.Join(t.TempDir(), "jwks.json")
+	if err := os.WriteFile(file, exampleTenant().JWKS(), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, tt := range map[string]struct {
-		change func(*tenantConfig)
+		change func(*keys.Config)
 		shared bool
 	}{
-		"the same settings":          {func(*tenantConfig) {}, true},
-		"issuers in another order":   {func(c *tenantConfig) { c.Issuers = []string{c.Issuers[1], c.Issuers[0]} }, true},
-		"an issuer named twice":      {func(c *tenantConfig) { c.Issuers = append(c.Issuers, c.Issuers[0]) }, true},
-		"endpoint with /oidc":        {func(c *tenantConfig) { c.Endpoint += "/oidc/" }, true},
-		"another endpoint":           {func(c *tenantConfig) { c.Endpoint = "https://other.example" }, false},
-		"fewer issuers":              {func(c *tenantConfig) { c.Issuers = c.Issuers[:1] }, false},
-		"two issuers as one":         {func(c *tenantConfig) { c.Issuers = []string{strings.Join(c.Issuers, `","`)} }, false},
-		"another jwks_uri":           {func(c *tenantConfig) { c.JWKSURI = testEndpoint + "/jwks" }, false},
-		"insecure_http":              {func(c *tenantConfig) { c.InsecureHTTP = true }, false},
-		"another max_stale":          {func(c *tenantConfig) { c.MaxStale = 0 }, false},
-		"another refresh_interval":   {func(c *tenantConfig) { c.RefreshInterval++ }, false},
-		"another refresh_cooldown":   {func(c *tenantConfig) { c.RefreshCooldown++ }, false},
-		"another fetch_timeout":      {func(c *tenantConfig) { c.FetchTimeout++ }, false},
-		"another size of the cache":  {func(c *tenantConfig) { c.CacheSize++ }, false},
-		"another file, another keys": {func(c *tenantConfig) { c.JWKSFile = writeJWKS(t, newTenant().JWKS()) }, false},
+		"the same settings":          {func(*keys.Config) {}, true},
+		"issuers in another order":   {func(c *keys.Config) { c.Issuers = []string{c.Issuers[1], c.Issuers[0]} }, true},
+		"an issuer named twice":      {func(c *keys.Config) { c.Issuers = append(c.Issuers, c.Issuers[0]) }, true},
+		"endpoint with /oidc":        {func(c *keys.Config) { c.Endpoint += "/oidc/" }, true},
+		"another endpoint":           {func(c *keys.Config) { c.Endpoint = "https://other.example" }, false},
+		"fewer issuers":              {func(c *keys.Config) { c.Issuers = c.Issuers[:1] }, false},
+		"two issuers as one":         {func(c *keys.Config) { c.Issuers = []string{strings.Join(c.Issuers, `","`)} }, false},
+		"another jwks_uri":           {func(c *keys.Config) { c.JWKSURI = exampleEndpoint + "/jwks" }, false},
+		"insecure_http":              {func(c *keys.Config) { c.InsecureHTTP = true }, false},
+		"another max_stale":          {func(c *keys.Config) { c.MaxStale = 0 }, false},
+		"another refresh_interval":   {func(c *keys.Config) { c.RefreshInterval++ }, false},
+		"another refresh_cooldown":   {func(c *keys.Config) { c.RefreshCooldown++ }, false},
+		"another fetch_timeout":      {func(c *keys.Config) { c.FetchTimeout++ }, false},
+		"another file, another keys": {func(c *keys.Config) { c.JWKSFile = file }, false},
 	} {
 		cfg := base
 		cfg.Issuers = append([]string(nil), base.Issuers...)
 		tt.change(&cfg)
-		ks, err := a.keySet(cfg)
+		shared, err := a.tenant(cfg, 100)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if (ks == first) != tt.shared {
-			t.Errorf("%s: shared %t", name, ks == first)
+		if (shared == first) != tt.shared {
+			t.Errorf("%s: shared %t", name, shared == first)
 		}
+	}
+	if other, err := a.tenant(base, 101); err != nil || other == first {
+		t.Errorf("another size of the cache: shared %t, %v", other == first, err)
 	}
 	if n := references(base); n != 1 {
 		t.Errorf("one app holds %d references", n)
@@ -221,23 +235,23 @@ func TestHandlersShareTheKeySetOfTheirSettings(t *testing.T) {
 }
 
 func TestSettingsUnderWhichNoKeySetCanWork(t *testing.T) {
-	for name, change := range map[string]func(*tenantConfig){
-		"no tenant":               func(c *tenantConfig) { c.Endpoint = "" },
-		"issuer alone":            func(c *tenantConfig) { c.Endpoint, c.Issuers = "", []string{"https://a.example/oidc"} },
-		"plain http":              func(c *tenantConfig) { c.Endpoint = "http://tenant.example" },
-		"keys over plain http":    func(c *tenantConfig) { c.JWKSURI = "http://tenant.example/jwks" },
-		"no PEM":                  func(c *tenantConfig) { c.TrustedCA = "-----BEGIN NOTHING-----" },
-		"no refresh_interval":     func(c *tenantConfig) { c.RefreshInterval = 0 },
-		"no fetch_timeout":        func(c *tenantConfig) { c.FetchTimeout = 0 },
-		"a negative cooldown":     func(c *tenantConfig) { c.RefreshCooldown = -1 },
-		"a negative max_stale":    func(c *tenantConfig) { c.MaxStale = -1 },
-		"a file without issuer":   func(c *tenantConfig) { c.JWKSFile = "jwks.json" },
-		"userinfo in an endpoint": func(c *tenantConfig) { c.Endpoint = "https://user@tenant.example" },
+	for name, change := range map[string]func(*keys.Config){
+		"no tenant":               func(c *keys.Config) { c.Endpoint = "" },
+		"issuer alone":            func(c *keys.Config) { c.Endpoint, c.Issuers = "", []string{"https://a.example/oidc"} },
+		"plain http":              func(c *keys.Config) { c.Endpoint = "http://tenant.example" },
+		"keys over plain http":    func(c *keys.Config) { c.JWKSURI = "http://tenant.example/jwks" },
+		"no PEM":                  func(c *keys.Config) { c.TrustedCA = "-----BEGIN NOTHING-----" },
+		"no refresh_interval":     func(c *keys.Config) { c.RefreshInterval = 0 },
+		"no fetch_timeout":        func(c *keys.Config) { c.FetchTimeout = 0 },
+		"a negative cooldown":     func(c *keys.Config) { c.RefreshCooldown = -1 },
+		"a negative max_stale":    func(c *keys.Config) { c.MaxStale = -1 },
+		"a file without issuer":   func(c *keys.Config) { c.JWKSFile = "jwks.json" },
+		"userinfo in an endpoint": func(c *keys.Config) { c.Endpoint = "https://user@tenant.example" },
 	} {
-		cfg := testConfig()
+		cfg := exampleConfig()
 		change(&cfg)
 		a := new(App)
-		if _, err := a.keySet(cfg); err == nil {
+		if _, err := a.tenant(cfg, 100); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 		do(t, a.Cleanup)
@@ -247,20 +261,62 @@ func TestSettingsUnderWhichNoKeySetCanWork(t *testing.T) {
 	}
 }
 
+// A file without a usable key: the config is refused, and nothing of it stays.
+func TestJWKSFileWithoutAUsableKeyLeavesNothingBehind(t *testing.T) {
+	cfg := exampleConfig()
+	cfg.Endpoint, cfg.Issuers, cfg.JWKSFile = "", []string{exampleEndpoint + "/oidc"}, filepath.Join(t.TempDir(), "absent.json")
+	a := new(App)
+	for range 2 { // two handlers with the same mistake
+		if _, err := a.tenant(cfg, 100); err == nil || !strings.Contains(err.Error(), "jwks_file "+cfg.JWKSFile) {
+			t.Errorf("error %v", err)
+		}
+	}
+	do(t, a.Cleanup)
+	if references(cfg) != 0 {
+		t.Error("the pool keeps the tenant")
+	}
+}
+
+// A config with a jwks_file reads it again although its keys are in the pool.
+func TestReloadReadsTheJWKSFileAgain(t *testing.T) {
+	tenant, path := exampleTenant(), filepath.Join(t.TempDir(), "jwks.json")
+	cfg := exampleConfig()
+	cfg.Endpoint, cfg.Issuers, cfg.JWKSFile = "", []string{tenant.Issuer()}, path
+	var apps []*App
+	for range 2 {
+		kid := tenant.Rotate("")
+		if err := os.WriteFile(path, tenant.JWKS(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		a := new(App)
+		apps = append(apps, a)
+		shared, err := a.tenant(cfg, 100)
+		if err != nil || shared.keys.Held().Key(kid) == nil {
+			t.Errorf("not read: %v", err)
+		}
+	}
+	if references(cfg) != 2 {
+		t.Errorf("%d references", references(cfg))
+	}
+	for _, a := range apps {
+		do(t, a.Cleanup)
+	}
+}
+
 // Two tenants in one server: the key of one never verifies a token of the
 // other, even under the same kid.
 func TestTenantsAreKeptApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		one, other := newTenant(), devtenant.New(devtenant.Options{Issuer: "https://other.example/oidc", Algorithm: "ES256"})
+		one, other := exampleTenant(), devtenant.New(devtenant.Options{Issuer: "https://other.example/oidc", Algorithm: "ES256"})
 		other.SetJWKS([]byte(replaceKID(other.JWKS(), other.SigningKID(), one.SigningKID())))
-		otherConfig := testConfig()
+		otherConfig := exampleConfig()
 		otherConfig.Endpoint = "https://other.example"
-		a, ks, _ := provisioned(t, one, testConfig())
+		a, ks, _ := provisioned(t, one, exampleConfig())
 		b, otherKS, _ := provisioned(t, other, otherConfig)
 		do(t, a.Start, b.Start)
-		s, otherS := ks.await(t.Context(), nobody), otherKS.await(t.Context(), nobody)
+		s, otherS := ks.Await(t.Context(), keys.Nobody), otherKS.Await(t.Context(), keys.Nobody)
 		kid := one.SigningKID()
-		if s.key(kid) == nil || otherS.key(kid) == nil || s.has(otherS.key(kid)) || otherS.has(s.key(kid)) {
+		if s.Key(kid) == nil || otherS.Key(kid) == nil || s.Has(otherS.Key(kid)) || otherS.Has(s.Key(kid)) {
 			t.Error("two tenants share a key")
 		}
 		do(t, a.Stop, b.Stop, a.Cleanup, b.Cleanup)
@@ -271,26 +327,26 @@ func TestTenantsAreKeptApart(t *testing.T) {
 // pool: in the end nothing is left.
 func TestConfigsThatComeAndGoAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tenant := newTenant()
-		base, ks, _ := provisioned(t, tenant, testConfig())
+		tenant := exampleTenant()
+		base, ks, _ := provisioned(t, tenant, exampleConfig())
 		do(t, base.Start)
 		var all sync.WaitGroup
 		for range 20 {
 			all.Go(func() {
 				a := new(App)
-				same, err := a.keySet(testConfig())
-				if err != nil || same != ks {
+				same, err := a.tenant(exampleConfig(), 100)
+				if err != nil || same.keys != ks {
 					t.Errorf("another key set: %v", err)
 				}
 				if err := errors.Join(a.Start(), a.Stop(), a.Cleanup()); err != nil {
 					t.Error(err)
 				}
 			})
-			all.Go(func() { ks.await(t.Context(), nobody) })
+			all.Go(func() { ks.Await(t.Context(), keys.Nobody) })
 		}
 		all.Wait()
-		if references(testConfig()) != 1 {
-			t.Errorf("%d references", references(testConfig()))
+		if references(exampleConfig()) != 1 {
+			t.Errorf("%d references", references(exampleConfig()))
 		}
 		do(t, base.Stop, base.Cleanup)
 	})

@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 )
 
 // AuthInfo is what a verified access token says. It is shared between
@@ -54,7 +56,7 @@ type AuthInfo struct {
 	algorithm      string
 	typ            string
 	keyID          string
-	key            *verificationKey
+	key            *keys.Key
 	expiresAt      int64
 	notBefore      int64
 	issuedAt       int64

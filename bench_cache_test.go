@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
+	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 )
 
 // benchHandler is a site of the global model with its defaults.
@@ -201,7 +202,7 @@ func BenchmarkServeRefused(b *testing.B) {
 // same with others.
 func BenchmarkTokenCache(b *testing.B) {
 	const capacity = 10_000
-	key := new(verificationKey)
+	key := new(keys.Key)
 	for _, distinct := range []int{1, 16, capacity / 2} {
 		b.Run("hit/"+strconv.Itoa(distinct), func(b *testing.B) {
 			c := newTokenCache(capacity)
@@ -241,10 +242,10 @@ func BenchmarkDistinctTokens(b *testing.B) {
 		b.Run(strconv.Itoa(distinct), func(b *testing.B) {
 			for range b.N {
 				tenant := newCachedTenant(b, "ES256", defaultCacheSize)
-				c := tenant.keys.tokens
+				c := tenant.cache
 				header, rest, _ := strings.Cut(tenant.token("read:products write:products"), ".")
 				payload, signature, _ := strings.Cut(rest, ".")
-				key := tenant.keys.held.Load().key(tenant.SigningKID())
+				key := tenant.keys.Held().Key(tenant.SigningKID())
 				before := heapInUse()
 				for i := range distinct {
 					// Another token of the same length: only the cache is measured.

@@ -16,6 +16,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
+	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 )
 
 // BenchmarkValidator measures what this module adds to a signature check: the
@@ -34,9 +35,9 @@ func BenchmarkValidator(b *testing.B) {
 				}
 			}
 		}
-		uncached := validatorOf(cachingKeySet(b, 0, tenant.JWKS(), tenant.Issuer()))
+		uncached := validatorOf(cachingTenantOf(b, 0, tenant.JWKS(), tenant.Issuer()))
 		b.Run(algorithm+"/signature alone", func(b *testing.B) {
-			verify := rawVerification(b, token, uncached.keys.current(time.Now()).key(tenant.SigningKID()))
+			verify := rawVerification(b, token, uncached.keys.Current(time.Now()).Key(tenant.SigningKID()))
 			b.ReportAllocs()
 			for b.Loop() {
 				if !verify() {
@@ -56,7 +57,7 @@ func BenchmarkValidator(b *testing.B) {
 				}
 			}
 		})
-		b.Run(algorithm+"/validator, cached", func(b *testing.B) { validate(b, validatorOf(keySetOf(b, tenant.JWKS(), tenant.Issuer()))) })
+		b.Run(algorithm+"/validator, cached", func(b *testing.B) { validate(b, validatorOf(tenantOf(b, tenant.JWKS(), tenant.Issuer()))) })
 		b.Run(algorithm+"/golang-jwt and keyfunc", func(b *testing.B) {
 			keys, err := keyfunc.NewJWKSetJSON(tenant.JWKS())
 			if err != nil {
@@ -75,7 +76,7 @@ func BenchmarkValidator(b *testing.B) {
 
 // rawVerification is the signature check of a token with nothing around it but
 // its hash.
-func rawVerification(b *testing.B, token string, key *verificationKey) func() bool {
+func rawVerification(b *testing.B, token string, key *keys.Key) func() bool {
 	b.Helper()
 	header, payload, encoded := split(token)
 	input, signature := []byte(header+"."+payload), decode(encoded)
@@ -84,9 +85,9 @@ func rawVerification(b *testing.B, token string, key *verificationKey) func() bo
 		h.Write(input)
 		return h.Sum(nil)
 	}
-	switch public := key.public.(type) {
+	switch public := key.Public().(type) {
 	case *ecdsa.PublicKey:
-		hash := map[string]crypto.Hash{"P-256": crypto.SHA256, "P-384": crypto.SHA384, "P-521": crypto.SHA512}[key.crv]
+		hash := map[string]crypto.Hash{"P-256": crypto.SHA256, "P-384": crypto.SHA384, "P-521": crypto.SHA512}[key.Status().CRV]
 		r, s := new(big.Int).SetBytes(signature[:len(signature)/2]), new(big.Int).SetBytes(signature[len(signature)/2:])
 		return func() bool { return ecdsa.Verify(public, digest(hash), r, s) }
 	case *rsa.PublicKey:
@@ -97,7 +98,7 @@ func rawVerification(b *testing.B, token string, key *verificationKey) func() bo
 	case ed25519.PublicKey:
 		return func() bool { return ed25519.Verify(public, input, signature) }
 	}
-	b.Fatalf("a key of type %T", key.public)
+	b.Fatalf("a key of type %T", key.Public())
 	return nil
 }
 

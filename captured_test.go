@@ -157,7 +157,7 @@ func TestCapturedTokens(t *testing.T) {
 		}
 		tested[test.token] = true
 		q := siteRequirements(t, &test.site)
-		v := validatorOf(keySetOf(t, captured(t, test.keys), capturedIssuer))
+		v := validatorOf(tenantOf(t, captured(t, test.keys), capturedIssuer))
 		v.rules.types, v.rules.algorithms = normalizeTypes(test.site.TokenTypes), test.site.Algorithms
 
 		info, refusal := v.validate(t.Context(), token.Token, fixed(token.moment()), nil)
@@ -205,7 +205,7 @@ func TestCapturedClaimsAreReadAsIssued(t *testing.T) {
 
 // The others expired within the hour, and every one was young once.
 func TestCapturedTokensExpire(t *testing.T) {
-	v := validatorOf(keySetOf(t, captured(t, "jwks.json"), capturedIssuer))
+	v := validatorOf(tenantOf(t, captured(t, "jwks.json"), capturedIssuer))
 	for name, token := range capturedTokens(t) {
 		if token.Header["kid"] != "FIc7JSkgI5ExJls5t0b3gKDQDmgUceEyuLPAY_ysKMc" || name == "user-id-token" {
 			continue

@@ -9,6 +9,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/spf13/cobra"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 )
 
 // What counts as API cannot appear without its line in the changelog.
@@ -26,7 +28,7 @@ func TestChangelogNamesEverythingThatCountsAsAPI(t *testing.T) {
 	for word := range handlerSettings {
 		named("subdirective", word)
 	}
-	for _, module := range []any{Handler{}, Require{}, StripIdentity{}, ClaimRequirement{}, TokenSource{}, ForwardClaim{}, ResourceMetadata{}, tenantStatus{}, keyStatus{}} {
+	for _, module := range []any{Handler{}, Require{}, StripIdentity{}, ClaimRequirement{}, TokenSource{}, ForwardClaim{}, ResourceMetadata{}, keys.Status{}, keys.KeyStatus{}} {
 		for _, field := range reflect.VisibleFields(reflect.TypeOf(module)) {
 			if key, _, _ := strings.Cut(field.Tag.Get("json"), ","); key != "" && key != "-" {
 				named("JSON key", key)

@@ -10,6 +10,8 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/legible"
 )
 
 // The exit codes of the commands: 0 is yes, the tenant can be used or the
@@ -70,7 +72,7 @@ func newCommand(cmd *cobra.Command, run func(cmd *cobra.Command) (yes bool, err 
 		}
 		cmd.SilenceErrors = true
 		if err != nil {
-			cmd.PrintErrf("Error: %s\n", legibleLines(err.Error()))
+			cmd.PrintErrf("Error: %s\n", legible.Lines(err.Error()))
 			return err
 		}
 		if !yes {
@@ -84,7 +86,7 @@ func newCommand(cmd *cobra.Command, run func(cmd *cobra.Command) (yes bool, err 
 // usageError tells a mistake in one sentence and makes exit code 2 of it.
 func usageError(cmd *cobra.Command, err error) error {
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
-	cmd.PrintErrf("Error: %s\nRun '%s --help' for usage.\n", legibleLines(err.Error()), cmd.CommandPath())
+	cmd.PrintErrf("Error: %s\nRun '%s --help' for usage.\n", legible.Lines(err.Error()), cmd.CommandPath())
 	// Caddy's type for exit codes is not exported, its wrapper is.
 	return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return exitUsage, nil })(cmd, nil)
 }

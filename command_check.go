@@ -9,6 +9,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/spf13/cobra"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 )
 
 func checkCommand() *cobra.Command {
@@ -38,14 +40,14 @@ tokens would be refused, and that is 1 too.
 		if err != nil {
 			return false, usage{err}
 		}
-		report, err := inspectTenant(cmd.Context(), cfg)
+		report, err := keys.Inspect(cmd.Context(), cfg, time.Duration(defaultLeeway))
 		if err != nil {
 			return false, usage{err}
 		}
 		if asJSON {
 			return report.OK, writeJSON(cmd.OutOrStdout(), report)
 		}
-		_, err = io.WriteString(cmd.OutOrStdout(), report.text(newPalette(cmd.OutOrStdout())))
+		_, err = io.WriteString(cmd.OutOrStdout(), inspectionText(report, newPalette(cmd.OutOrStdout())))
 		return report.OK, err
 	})
 	flags := cmd.Flags()
@@ -61,9 +63,9 @@ tokens would be refused, and that is 1 too.
 
 // checkedTenant judges what the flags say of a tenant as a config's settings
 // are judged.
-func checkedTenant(tenant *Handler) (tenantConfig, error) {
+func checkedTenant(tenant *Handler) (keys.Config, error) {
 	if tenant.Endpoint == "" && tenant.JWKSURI == "" {
-		return tenantConfig{}, errors.New("name the tenant with --endpoint <url>")
+		return keys.Config{}, errors.New("name the tenant with --endpoint <url>")
 	}
 	f := &findings{stage: loading}
 	tenant.checkTenant(f)
@@ -71,14 +73,14 @@ func checkedTenant(tenant *Handler) (tenantConfig, error) {
 		f.add("timeout", "must be more than nothing")
 	}
 	if err := joinProblems(f.problems); err != nil {
-		return tenantConfig{}, err
+		return keys.Config{}, err
 	}
 	tenant.applyDefaults()
 	return tenant.tenantConfig()
 }
 
-// text is the report for people.
-func (report *tenantReport) text(p palette) string {
+// inspectionText is the report for people.
+func inspectionText(report *keys.Inspection, p palette) string {
 	var w strings.Builder
 	line := func(label, format string, args ...any) {
 		fmt.Fprintf(&w, "%-10s %s\n", label, fmt.Sprintf(format, args...))

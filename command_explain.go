@@ -116,7 +116,7 @@ func explainConfig(config []byte, token string, original *http.Request, jwksFile
 	}
 	// A diagnosis leaves nothing behind, and wants the tenant's own word
 	// rather than keys that were stored once.
-	app.(*App).env.storage = nil
+	app.(*App).env.Storage = nil
 	e := &examiner{
 		question: question{ctx: ctx, original: original},
 		token:    token,

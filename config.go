@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 )
 
 // settingError is a mistake in the configuration, told with its mend.
@@ -140,13 +142,13 @@ func (h *Handler) checkTenant(f *findings) {
 	// Plain http may be allowed by the site that takes the default.
 	insecureHTTP := h.InsecureHTTP || f.stage == sharing
 	if h.Endpoint != "" {
-		f.checkExpanded("endpoint", h.Endpoint, func(raw string) error { return checkEndpoint(raw, insecureHTTP) })
+		f.checkExpanded("endpoint", h.Endpoint, func(raw string) error { return keys.CheckEndpoint(raw, insecureHTTP) })
 	}
 	if h.JWKSURI != "" {
-		f.checkExpanded("jwks_uri", h.JWKSURI, func(raw string) error { return checkTenantURL(raw, insecureHTTP) })
+		f.checkExpanded("jwks_uri", h.JWKSURI, func(raw string) error { return keys.CheckURL(raw, insecureHTTP) })
 	}
 	for _, issuer := range h.Issuers {
-		f.checkExpanded("issuer", issuer, checkIssuer)
+		f.checkExpanded("issuer", issuer, keys.CheckIssuer)
 	}
 	if h.JWKSFile != "" {
 		f.checkExpanded("jwks_file", h.JWKSFile, checkText)

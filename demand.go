@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/legible"
 )
 
 // demand is what hints need to know of a site: how a client must request a
@@ -116,7 +118,7 @@ func (d *demand) organizationParameter(info *AuthInfo) string {
 // organizationAudience is the audience of an organization's token.
 func (d *demand) organizationAudience(info *AuthInfo) string {
 	if ids := d.suitable(info); len(ids) == 1 {
-		return organizationURN + loggable(ids[0])
+		return organizationURN + legible.Field(ids[0])
 	}
 	return organizationURN + "<id>"
 }
@@ -142,7 +144,7 @@ func parameter(name string, values []string) string {
 	}
 	shown := make([]string, 0, most)
 	for _, value := range values[:min(len(values), most)] {
-		shown = append(shown, loggable(value))
+		shown = append(shown, legible.Field(value))
 	}
 	text := name + "=" + strings.Join(shown, " or ")
 	if len(values) > most {

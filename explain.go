@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
+	"github.com/caddy-logto/caddy-logto-auth/internal/legible"
 )
 
 // verdict is what a handler says of a token.
@@ -199,22 +202,15 @@ func (t *explanation) addHints() {
 // hint is the hint of the log, with what is known here besides.
 func (e *examination) hint(refusal *Refusal) string {
 	if refusal.Reason == ReasonKeysUnavailable {
-		if err := e.handler.validator.keys.lastError(); err != nil {
+		if err := e.handler.validator.keys.LastError(); err != nil {
 			// This command fetches the keys anew; Caddy would go on with those it has.
 			return strings.Join(slices.DeleteFunc([]string{
-				errorText(err), fetchAdvice(err),
+				legible.Error(err), keys.Advice(err),
 				"a Caddy that is running, or has run, may have stored keys (max_stale) and admit the token",
 			}, func(part string) bool { return part == "" }), "; ")
 		}
 	}
 	site := e.site
 	site.organization, site.organizations, site.resolved = e.met.organization, e.met.organizations, e.met.resolved
-	return legible(hint(refusal, e.info, e.token, site))
-}
-
-// lastError is why the last fetch failed, or nil if it did not.
-func (ks *KeySet) lastError() error {
-	ks.mu.Lock()
-	defer ks.mu.Unlock()
-	return ks.progress.lastErr
+	return legible.Text(hint(refusal, e.info, e.token, site))
 }

@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
+	"github.com/caddy-logto/caddy-logto-auth/internal/legible"
 )
 
 // none is what is shown of a value that is absent or empty.
@@ -17,7 +20,7 @@ const none = "none"
 
 // add notes what a check said.
 func (e *examination) add(name, found, asked string, refusal *Refusal) {
-	result := checkResult{Check: name, Result: checkOK, Found: cmp.Or(loggable(found), none), Asked: legible(asked)}
+	result := checkResult{Check: name, Result: checkOK, Found: cmp.Or(legible.Field(found), none), Asked: legible.Text(asked)}
 	if refusal != nil {
 		result.Result, result.Reason, result.refusal = checkFailed, refusal.Reason, refusal
 	}
@@ -58,18 +61,18 @@ func (e *examination) checkClaims() {
 }
 
 func (e *examination) checkSignature(ctx context.Context, parsed *jws) {
-	snapshot := e.handler.validator.keys.await(ctx, nobody)
+	snapshot := e.handler.validator.keys.Await(ctx, keys.Nobody)
 	if snapshot == nil {
 		e.add("key", "", "the tenant's keys", refuseKeysUnavailable(0))
 		return
 	}
-	key := snapshot.key(parsed.keyID)
+	key := snapshot.Key(parsed.keyID)
 	if key == nil {
 		e.add("key", parsed.keyID, "a key that the tenant publishes", refuseToken(ReasonUnknownKey, "", "kid"))
 		return
 	}
-	refusal := parsed.checkKey(key)
-	e.add("key", strings.TrimSpace(key.kty+" "+key.crv), strings.Join(key.algorithms, " "), refusal)
+	is, refusal := key.Status(), parsed.checkKey(key)
+	e.add("key", strings.TrimSpace(is.KTY+" "+is.CRV), strings.Join(is.Algorithms, " "), refusal)
 	if refusal != nil {
 		return
 	}
@@ -173,7 +176,7 @@ func (o organizationIDs) asked(r *http.Request, unknown func(placeholder string)
 		}
 		text := id.text
 		if id.dynamic && len(undecided) == 0 {
-			text = cmp.Or(loggable(repl.ReplaceAll(id.text, "")), none) + ", from " + id.text
+			text = cmp.Or(legible.Field(repl.ReplaceAll(id.text, "")), none) + ", from " + id.text
 		}
 		texts = append(texts, text)
 	}

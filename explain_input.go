@@ -19,6 +19,9 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"golang.org/x/term"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
+	"github.com/caddy-logto/caddy-logto-auth/internal/legible"
 )
 
 // maxTokenInput is enough for the largest token and whatever stands around it.
@@ -159,7 +162,7 @@ func keysFromFile(settings map[string]json.RawMessage, path string) error {
 		if err != nil {
 			return fmt.Errorf("endpoint: %w", err)
 		}
-		tenant.Issuers = []string{tenantConfig{Endpoint: normalizeEndpoint(endpoint)}.endpointIssuer()}
+		tenant.Issuers = []string{keys.Config{Endpoint: keys.NormalizeEndpoint(endpoint)}.EndpointIssuer()}
 	}
 	for name, value := range map[string]any{"jwks_file": path, "issuers": tenant.Issuers} {
 		if settings[name], err = json.Marshal(value); err != nil {
@@ -203,5 +206,5 @@ func readableSegment(segment string) json.RawMessage {
 		return nil
 	}
 	// JSON escapes the control characters of ASCII, but not the others.
-	return json.RawMessage(legibleLines(indented.String()))
+	return json.RawMessage(legible.Lines(indented.String()))
 }

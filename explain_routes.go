@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 )
 
 // someURL stands for the URL in a question about all requests.
@@ -67,7 +69,7 @@ func (e *examiner) servers(config *siteConfig) (unserved string, err error) {
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		e.server = all[name]
 		if e.original != nil {
-			port := cmp.Or(e.original.URL.Port(), defaultPort(e.original.URL.Scheme))
+			port := cmp.Or(e.original.URL.Port(), keys.DefaultPort(e.original.URL.Scheme))
 			serves, err := e.serves(e.server)
 			if err != nil {
 				return "", err

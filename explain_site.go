@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 )
 
 // siteServer is an HTTP server of a config, which has one site or several.
@@ -160,7 +162,7 @@ func (q question) unserved(servers map[string]siteServer) (string, error) {
 func siteAddress(r *http.Request) string {
 	host := r.URL.Host
 	if r.URL.Port() == "" {
-		host += ":" + defaultPort(r.URL.Scheme)
+		host += ":" + keys.DefaultPort(r.URL.Scheme)
 	}
 	return r.URL.Scheme + "://" + host
 }

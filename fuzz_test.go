@@ -60,7 +60,7 @@ func checkRefusal(t *testing.T, refusal *Refusal) {
 // Whatever is shown, only what the tenant signed is admitted, with the claims
 // that it signed, and a second look gives the same answer as the first.
 func FuzzToken(f *testing.F) {
-	v := validatorOf(keySetOf(f, capturedKeys(f), capturedIssuer))
+	v := validatorOf(tenantOf(f, capturedKeys(f), capturedIssuer))
 	at := time.Unix(1795191120, 0) // when all of them were valid
 	issued := make(map[string]map[string]any)
 	for _, token := range capturedTokens(f) {
@@ -105,7 +105,7 @@ func FuzzToken(f *testing.F) {
 // contract asks, read by a plain JSON decoder.
 func FuzzSignedClaims(f *testing.F) {
 	tenant := devtenant.New(devtenant.Options{Algorithm: "ES256", Issuer: capturedIssuer})
-	v := validatorOf(keySetOf(f, tenant.JWKS(), tenant.Issuer()))
+	v := validatorOf(tenantOf(f, tenant.JWKS(), tenant.Issuer()))
 	header := []byte(`{"alg":"ES256","typ":"at+jwt","kid":"` + tenant.SigningKID() + `"}`)
 	const now = 1795191120
 	global := siteRequirements(f, &Handler{Audiences: []string{testAPI}})

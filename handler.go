@@ -7,6 +7,9 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
+	"github.com/caddy-logto/caddy-logto-auth/internal/legible"
 )
 
 // ServeHTTP admits the request to next or refuses it.
@@ -72,7 +75,7 @@ func (h *Handler) admit(state *requestState, r *http.Request, found credential) 
 // decide judges a token and its use in this request. With a refusal it
 // returns the claims as far as they were read, for the operator's log.
 func (h *Handler) decide(r *http.Request, found credential) (info *AuthInfo, organization string, refusal *Refusal) {
-	info, refusal = h.validator.validate(r.Context(), found.token, h.now, func() requester { return requesterOf(r) })
+	info, refusal = h.validator.validate(r.Context(), found.token, h.now, func() keys.Requester { return requesterOf(r) })
 	if refusal != nil {
 		return info, "", refusal
 	}
@@ -118,14 +121,14 @@ func logRefusal(entry *zapcore.CheckedEntry, r *http.Request, refusal *Refusal, 
 	entry.Write(
 		zap.String("reason", string(refusal.Reason)),
 		zap.Int("status", refusal.Status),
-		zap.String("method", loggable(r.Method)),
-		zap.String("host", loggable(r.Host)),
-		zap.String("sub", loggable(info.Subject)),
-		zap.String("client_id", loggable(info.ClientID)),
-		zap.String("kid", loggable(info.keyID)),
+		zap.String("method", legible.Field(r.Method)),
+		zap.String("host", legible.Field(r.Host)),
+		zap.String("sub", legible.Field(info.Subject)),
+		zap.String("client_id", legible.Field(info.ClientID)),
+		zap.String("kid", legible.Field(info.keyID)),
 		zap.Bool("verified", verified),
 		// It may name an organization that the request asks for.
-		zap.String("hint", legible(hint(refusal, info, token, site))),
+		zap.String("hint", legible.Text(hint(refusal, info, token, site))),
 	)
 }
 

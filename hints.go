@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/legible"
+	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 )
 
 // hint tells the operator how to fix what a refusal shows. It is computed only
@@ -86,7 +89,7 @@ func issuerHint(info *AuthInfo) string {
 	if info == nil || info.Issuer == "" {
 		return "the token names no issuer that the site accepts: " + fix
 	}
-	return "the site does not accept the issuer " + loggable(info.Issuer) + ": " + fix
+	return "the site does not accept the issuer " + legible.Field(info.Issuer) + ": " + fix
 }
 
 func opaqueHint(token string, site demand) string {
@@ -129,7 +132,7 @@ func typeHint(token string) string {
 	case typ == "":
 		return "the token does not say what it is" + sendAnother
 	}
-	return "typ " + loggable(parsed.typ) + " is no access token of Logto, which writes at+jwt"
+	return "typ " + legible.Field(parsed.typ) + " is no access token of Logto, which writes at+jwt"
 }
 
 // signatureHint tells a token that lost its end from a forged one.
@@ -142,7 +145,7 @@ func signatureHint(token string) string {
 	sizes := map[string]int{"ES256": 64, "ES384": 96, "ES512": 132, "EdDSA": 64}
 	size, known := sizes[parsed.algorithm]
 	if !known {
-		size = minRSABits / 8
+		size = keys.MinRSABits / 8
 	}
 	if got := len(parsed.signature); got < size {
 		return fmt.Sprintf("the token was cut off: its signature has %d bytes of %d", got, size)
@@ -204,11 +207,11 @@ func audienceHint(info *AuthInfo, site demand) string {
 		for _, want := range site.audiences {
 			switch {
 			case strings.TrimSuffix(got, "/") == strings.TrimSuffix(want, "/"):
-				return "aud " + loggable(got) + " differs from " + want + " only by a trailing slash"
+				return "aud " + legible.Field(got) + " differs from " + want + " only by a trailing slash"
 			case strings.EqualFold(got, want):
-				return "aud " + loggable(got) + " differs from " + want + " only by upper and lower case"
+				return "aud " + legible.Field(got) + " differs from " + want + " only by upper and lower case"
 			case withoutScheme(got) == withoutScheme(want):
-				return "aud " + loggable(got) + " differs from " + want + " only by its scheme"
+				return "aud " + legible.Field(got) + " differs from " + want + " only by its scheme"
 			}
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 )
 
 // metrics are one per process, while Caddy makes a new registry for each
@@ -109,8 +111,8 @@ func (m *instruments) count(outcome string, reason Reason) {
 }
 
 // observeFetch is the observer of every key set.
-func (m *instruments) observeFetch(report fetchReport) {
-	m.fetches.WithLabelValues(report.issuer, report.result).Inc()
+func (m *instruments) observeFetch(report keys.FetchReport) {
+	m.fetches.WithLabelValues(report.Issuer, report.Result).Inc()
 }
 
 // keysCollector reads the key sets when it is scraped. A gauge that is set
@@ -137,13 +139,13 @@ func (c *keysCollector) Collect(collected chan<- prometheus.Metric) {
 	worst := make(map[string]state)
 	for _, ks := range startedKeySets() {
 		var is state
-		if s := ks.current(now); s != nil {
-			is.keys = len(s.keys)
+		if s := ks.Current(now); s != nil {
+			is.keys = s.Len()
 		}
-		if s := ks.held.Load(); s != nil {
-			is.lastSuccess = float64(s.fetchedAt.UnixMilli()) / 1e3
+		if s := ks.Held(); s != nil {
+			is.lastSuccess = float64(s.FetchedAt().UnixMilli()) / 1e3
 		}
-		issuer := ks.cfg.name()
+		issuer := ks.Name()
 		if other, ok := worst[issuer]; ok {
 			is = state{min(is.keys, other.keys), min(is.lastSuccess, other.lastSuccess)}
 		}

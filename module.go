@@ -9,6 +9,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 )
 
 func init() {
@@ -333,20 +335,21 @@ func (h *Handler) provisionValidator(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	tenant, err := h.tenantConfig()
+	cfg, err := h.tenantConfig()
 	if err != nil {
 		return err
 	}
-	keys, err := app.(*App).keySet(tenant)
+	shared, err := app.(*App).tenant(cfg, *h.CacheSize)
 	if err != nil {
 		return err
 	}
 	h.validator = validator{
-		keys: keys,
+		keys:   shared.keys,
+		tokens: shared.tokens,
 		rules: tokenRules{
 			algorithms: h.Algorithms,
 			types:      normalizeTypes(h.TokenTypes),
-			issuers:    tenant.acceptedIssuers(),
+			issuers:    cfg.AcceptedIssuers(),
 			leeway:     int64(time.Duration(*h.Leeway) / time.Second),
 			// Rounded up: half a second must not become 0, which is no limit.
 			maxAge: int64((time.Duration(h.MaxAge) + time.Second - 1) / time.Second),
@@ -357,8 +360,8 @@ func (h *Handler) provisionValidator(ctx caddy.Context) error {
 
 // tenantConfig takes from the settings what tells key sets apart. Defaults
 // are applied and placeholders expanded.
-func (h *Handler) tenantConfig() (tenantConfig, error) {
-	tenant := tenantConfig{
+func (h *Handler) tenantConfig() (keys.Config, error) {
+	tenant := keys.Config{
 		Endpoint:        h.Endpoint,
 		Issuers:         h.Issuers,
 		JWKSURI:         h.JWKSURI,
@@ -368,16 +371,15 @@ func (h *Handler) tenantConfig() (tenantConfig, error) {
 		RefreshCooldown: time.Duration(h.RefreshCooldown),
 		MaxStale:        time.Duration(*h.MaxStale),
 		FetchTimeout:    time.Duration(h.FetchTimeout),
-		CacheSize:       *h.CacheSize,
 	}
 	if h.TrustedCAFile != "" {
 		pem, err := os.ReadFile(h.TrustedCAFile)
 		if err != nil {
-			return tenantConfig{}, fmt.Errorf("trusted_ca_file: %w", err)
+			return keys.Config{}, fmt.Errorf("trusted_ca_file: %w", err)
 		}
 		tenant.TrustedCA = string(pem)
 	}
-	tenant.Endpoint = normalizeEndpoint(tenant.Endpoint)
+	tenant.Endpoint = keys.NormalizeEndpoint(tenant.Endpoint)
 	return tenant, nil
 }
 

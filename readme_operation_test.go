@@ -2,20 +2,17 @@ package logtoauth
 
 import (
 	"encoding/json"
-	"errors"
 	"maps"
 	"os"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
+	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 )
 
 // readmeSection returns the text of README.md below a heading, as far as the
@@ -32,42 +29,6 @@ func readmeSection(t *testing.T, heading string) string {
 	}
 	section, _, _ = strings.Cut(section, "\n#")
 	return section
-}
-
-// The tables of log lines hold every line that the keys of a tenant leave from
-// INFO on, and no other.
-func TestReadmeTellsTheLogLinesOfAnOutage(t *testing.T) {
-	told := make(map[string]bool)
-	for _, line := range regexp.MustCompile("(?m)^\\|.*\\b(INFO|WARN|ERROR) (?:\\| )?`([^`]+)` \\|").
-		FindAllStringSubmatch(readmeSection(t, "### When the tenant does not answer"), -1) {
-		told[line[1]+" "+line[2]] = true
-	}
-	logged := make(map[string]bool)
-	synctest.Test(t, func(t *testing.T) {
-		storage := newMemoryStorage()
-		b := newBench(t, newTenant(), testConfig(), storage)
-		b.fetched(t)
-		synctest.Wait() // keys are stored beside
-		b.AddKey(map[string]any{"kty": "oct", "kid": "symmetric", "k": "AAAA"})
-		b.Rotate("")
-		storage.fail("store", errors.New("no space left"))
-		b.fetched(t)
-		synctest.Wait()
-		storage.fail("store", nil)
-		b.Rotate("")
-		b.fetched(t)
-		synctest.Wait()
-		b.SetFault(devtenant.Down)
-		advance(25 * time.Hour)
-		b.SetFault(devtenant.None)
-		advance(10 * time.Second)
-		for _, entry := range b.logs.All() {
-			logged[entry.Level.CapitalString()+" "+entry.Message] = true
-		}
-	})
-	if !maps.Equal(told, logged) {
-		t.Errorf("told:\n%s\n\nlogged:\n%s", strings.Join(slices.Sorted(maps.Keys(told)), "\n"), strings.Join(slices.Sorted(maps.Keys(logged)), "\n"))
-	}
 }
 
 func TestReadmeTellsEveryMetric(t *testing.T) {
@@ -112,7 +73,7 @@ func TestReadmeShowsWhatTheAdminAPIAnswers(t *testing.T) {
 	if err := json.Unmarshal([]byte(sample), &shown); err != nil || len(shown) != 1 {
 		t.Fatalf("%v in %s", err, sample)
 	}
-	var status []tenantStatus
+	var status []keys.Status
 	if err := json.Unmarshal([]byte(sample), &status); err != nil {
 		t.Fatal(err)
 	}

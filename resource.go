@@ -138,11 +138,11 @@ func (m *Metadata) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyh
 func (m *Metadata) serveDocument(w http.ResponseWriter, r *http.Request) error {
 	document := m.document
 	if len(document.AuthorizationServers) == 0 {
-		discovered := m.validator.keys.await(r.Context(), requesterOf(r))
+		discovered := m.validator.keys.Await(r.Context(), requesterOf(r))
 		if discovered == nil {
-			return m.responder.refuse(w, r, refuseKeysUnavailable(m.validator.keys.retryAfter(m.now())))
+			return m.responder.refuse(w, r, refuseKeysUnavailable(m.validator.keys.RetryAfter(m.now())))
 		}
-		document.AuthorizationServers = discovered.issuers
+		document.AuthorizationServers = discovered.Issuers()
 	}
 	body, err := json.Marshal(document)
 	if err != nil {

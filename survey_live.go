@@ -32,7 +32,7 @@ func (a *App) survey(app *caddyhttp.App) {
 	a.surveyed.Do(func() {
 		for _, name := range slices.Sorted(maps.Keys(app.Servers)) {
 			for _, w := range surveyed(app.Servers[name]).warnings() {
-				a.env.logger.Warn(w.text, zap.String("setting", w.setting), zap.String("site", w.site))
+				a.env.Logger.Warn(w.text, zap.String("setting", w.setting), zap.String("site", w.site))
 			}
 		}
 	})

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 )
 
 // maxCacheBytes bounds the memory for the verified tokens of one key set.
@@ -137,12 +139,12 @@ func (c *tokenCache) remove(cached *cachedToken) {
 
 // sweep forgets the tokens that have expired or whose key is no longer in the
 // set. They would be refused anyway; this gives their memory back.
-func (c *tokenCache) sweep(s *snapshot, now time.Time) {
+func (c *tokenCache) sweep(s *keys.Snapshot, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for cached := c.oldest; cached != nil; {
 		next := cached.newer
-		if cached.info.expiresAt <= now.Unix() || s != nil && !s.has(cached.info.key) {
+		if cached.info.expiresAt <= now.Unix() || s != nil && !s.Has(cached.info.key) {
 			c.remove(cached)
 		}
 		cached = next
@@ -152,7 +154,7 @@ func (c *tokenCache) sweep(s *snapshot, now time.Time) {
 // verification is the signature check of one token with one key.
 type verification struct {
 	token string
-	key   *verificationKey
+	key   *keys.Key
 }
 
 // pendingVerification is a check that is under way.
@@ -165,7 +167,7 @@ type pendingVerification struct {
 // Of all that show the same token at a time the first runs verify, which
 // returns nil if the signature does not hold; the others wait for that. Only
 // tokens whose signature holds are kept, so that made-up ones push none out.
-func (c *tokenCache) verifyOnce(token string, key *verificationKey, verify func() *AuthInfo) *AuthInfo {
+func (c *tokenCache) verifyOnce(token string, key *keys.Key, verify func() *AuthInfo) *AuthInfo {
 	id := verification{token, key}
 	c.mu.Lock()
 	// Whoever was first may be done since the caller looked.

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -16,10 +18,11 @@ import (
 	"time"
 
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
+	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 )
 
 // someInfo is what a verified token might say, with the key that verified it.
-func someInfo(key *verificationKey) *AuthInfo {
+func someInfo(key *keys.Key) *AuthInfo {
 	const payload = `{"sub":"user-1","scope":"read:products","aud":["https://api.example.com"]}`
 	return &AuthInfo{key: key, payload: payload, expiresAt: time.Now().Unix() + 3600, claims: new(atomic.Pointer[map[string]any])}
 }
@@ -61,7 +64,7 @@ func checkInvariants(tb testing.TB, c *tokenCache) {
 }
 
 func TestTokenCacheIsBounded(t *testing.T) {
-	key := new(verificationKey)
+	key := new(keys.Key)
 	one := cacheCost("token-0000", someInfo(key))
 	for name, test := range map[string]struct {
 		maxTokens, maxBytes int
@@ -92,7 +95,7 @@ func TestTokenCacheIsBounded(t *testing.T) {
 
 func TestTokenCacheComparesTheWholeToken(t *testing.T) {
 	c := newTokenCache(10)
-	info := someInfo(new(verificationKey))
+	info := someInfo(new(keys.Key))
 	remember(c, "header.payload.signature", info)
 	if c.lookup("header.payload.signature") != info {
 		t.Error("the token is not found")
@@ -106,7 +109,7 @@ func TestTokenCacheComparesTheWholeToken(t *testing.T) {
 
 func TestTokensShownOncePushOutNoneInUse(t *testing.T) {
 	c := newTokenCache(100)
-	key := new(verificationKey)
+	key := new(keys.Key)
 	popular := make([]string, 50)
 	for i := range popular {
 		popular[i] = "popular-" + strconv.Itoa(i)
@@ -128,7 +131,7 @@ func TestTokensShownOncePushOutNoneInUse(t *testing.T) {
 
 func TestTokenCacheForgetsThoughAllAreInUse(t *testing.T) {
 	c := newTokenCache(3)
-	key := new(verificationKey)
+	key := new(keys.Key)
 	for i := range 100 {
 		for earlier := range i {
 			c.lookup(strconv.Itoa(earlier))
@@ -139,11 +142,11 @@ func TestTokenCacheForgetsThoughAllAreInUse(t *testing.T) {
 }
 
 func TestSweepForgetsExpiredTokensAndThoseOfWithdrawnKeys(t *testing.T) {
-	kept, withdrawn := &verificationKey{kid: "kept"}, &verificationKey{kid: "withdrawn"}
-	replaced := &verificationKey{kid: "replaced"}
+	set := snapshotOf(t, "kept", "replaced")
+	kept, replaced := set.Key("kept"), snapshotOf(t, "replaced").Key("replaced")
+	withdrawn := snapshotOf(t, "withdrawn").Key("withdrawn")
 	now := time.Now()
-	set := &snapshot{keys: map[string]*verificationKey{"kept": kept, "replaced": {kid: "replaced"}}}
-	expiring := func(key *verificationKey, in time.Duration) *AuthInfo {
+	expiring := func(key *keys.Key, in time.Duration) *AuthInfo {
 		info := someInfo(key)
 		info.expiresAt = now.Add(in).Unix()
 		return info
@@ -157,7 +160,7 @@ func TestSweepForgetsExpiredTokensAndThoseOfWithdrawnKeys(t *testing.T) {
 		return c
 	}
 	for name, test := range map[string]struct {
-		set  *snapshot
+		set  *keys.Snapshot
 		left []string
 	}{
 		"with keys":                {set, []string{"good"}},
@@ -184,10 +187,10 @@ func TestConcurrentFirstSightsVerifyOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := newTokenCache(10)
-				key, rotated := new(verificationKey), new(verificationKey)
+				key, rotated := new(keys.Key), new(keys.Key)
 				var checks atomic.Int32
 				finish := make(chan struct{})
-				show := func(token string, key *verificationKey) {
+				show := func(token string, key *keys.Key) {
 					want := someInfo(key)
 					got := c.verifyOnce(token, key, func() *AuthInfo {
 						checks.Add(1)
@@ -230,7 +233,7 @@ func TestConcurrentFirstSightsVerifyOnce(t *testing.T) {
 func TestACheckThatPanicsAdmitsNobodyAndHoldsNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newTokenCache(10)
-		key := new(verificationKey)
+		key := new(keys.Key)
 		fail := make(chan struct{})
 		go func() {
 			defer func() {
@@ -254,15 +257,15 @@ func TestACheckThatPanicsAdmitsNobodyAndHoldsNobody(t *testing.T) {
 
 func TestTokenCacheUnderConcurrentUse(t *testing.T) {
 	c := newTokenCache(20)
-	keys := []*verificationKey{{kid: "a"}, {kid: "b"}}
-	sets := []*snapshot{{keys: map[string]*verificationKey{"a": keys[0]}}, {keys: map[string]*verificationKey{"b": keys[1]}}}
+	sets := []*keys.Snapshot{snapshotOf(t, "a"), snapshotOf(t, "b")}
+	verifiers := []*keys.Key{sets[0].Key("a"), sets[1].Key("b")}
 	var workers sync.WaitGroup
 	for worker := range uint64(4) {
 		workers.Go(func() {
 			random := rand.New(rand.NewPCG(worker, 1))
 			for range 2000 {
 				token := strconv.Itoa(random.IntN(40))
-				key := keys[random.IntN(2)]
+				key := verifiers[random.IntN(2)]
 				switch random.IntN(20) {
 				case 0:
 					c.sweep(sets[random.IntN(2)], time.Now())
@@ -280,44 +283,58 @@ func TestTokenCacheUnderConcurrentUse(t *testing.T) {
 	checkInvariants(t, c)
 }
 
-// cachedTenant is a tenant whose keys a key set holds without any network.
+// snapshotOf is a snapshot with keys of these IDs.
+func snapshotOf(tb testing.TB, kids ...string) *keys.Snapshot {
+	tb.Helper()
+	jwks := make([]any, 0, len(kids))
+	for _, kid := range kids {
+		jwks = append(jwks, rsaJWK(kid, nil))
+	}
+	return tenantOf(tb, mustJSON(tb, map[string]any{"keys": jwks}), capturedIssuer).keys.Held()
+}
+
+// cachedTenant is a tenant whose keys come from a file.
 type cachedTenant struct {
 	*devtenant.Tenant
-	keys *KeySet
+	keys  *keys.Set
+	cache *tokenCache
+	path  string
 }
 
 func newCachedTenant(tb testing.TB, algorithm string, cacheSize int) *cachedTenant {
 	tb.Helper()
 	const issuer = "https://tenant.example/oidc"
-	keys, err := newKeySet(tenantConfig{
-		Issuers: []string{issuer}, JWKSURI: "https://tenant.example/oidc/jwks", CacheSize: cacheSize,
+	path := filepath.Join(tb.TempDir(), "jwks.json")
+	shared, err := newTenant(keys.Config{
+		Issuers: []string{issuer}, JWKSFile: path,
 		RefreshInterval: time.Minute, FetchTimeout: time.Second, MaxStale: time.Hour,
-	})
+	}, cacheSize)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	// A key set that has ended fetches nothing and still answers.
-	if err := keys.Destruct(); err != nil {
+	// A key set that has ended reads its file only when it is told to.
+	if err := shared.Destruct(); err != nil {
 		tb.Fatal(err)
 	}
-	tenant := &cachedTenant{devtenant.New(devtenant.Options{Issuer: issuer, Algorithm: algorithm}), keys}
-	tenant.publish(tb)
+	tenant := &cachedTenant{devtenant.New(devtenant.Options{Issuer: issuer, Algorithm: algorithm}), shared.keys, shared.tokens, path}
+	tenant.publish(tb, tenant.JWKS())
 	return tenant
 }
 
-// publish lets the key set know the keys that the tenant has now.
-func (tenant *cachedTenant) publish(tb testing.TB) {
+// publish lets the key set know these keys.
+func (tenant *cachedTenant) publish(tb testing.TB, jwks []byte) {
 	tb.Helper()
-	set, err := parseJWKS(tenant.JWKS())
-	if err != nil {
+	if err := os.WriteFile(tenant.path, jwks, 0o600); err != nil {
 		tb.Fatal(err)
 	}
-	tenant.keys.publish(set.keys, "https://tenant.example/oidc/jwks", originTenant, time.Now())
+	if err := tenant.keys.ReadFile(); err != nil {
+		tb.Fatal(err)
+	}
 }
 
 // validator is that of a site with default rules.
 func (tenant *cachedTenant) validator() *validator {
-	return &validator{keys: tenant.keys, rules: tokenRules{
+	return &validator{keys: tenant.keys, tokens: tenant.cache, rules: tokenRules{
 		algorithms: defaultAlgorithms, types: []string{defaultTokenType}, issuers: []string{tenant.Issuer()}, leeway: 10,
 	}}
 }
@@ -382,10 +399,10 @@ func TestCachedTokenOfAWithdrawnKeyIsRefused(t *testing.T) {
 	v := tenant.validator()
 	admitted(t, v, token)
 	tenant.Rotate("")
-	tenant.publish(t)
+	tenant.publish(t, tenant.JWKS())
 	admitted(t, v, token) // the previous key is still published
 	tenant.Rotate("")
-	tenant.publish(t)
+	tenant.publish(t, tenant.JWKS())
 	if _, refusal := v.validate(t.Context(), token, time.Now, nil); refusal == nil || refusal.Reason != ReasonUnknownKey {
 		t.Errorf("refused as %v, not %s", refusal, ReasonUnknownKey)
 	}
@@ -397,9 +414,7 @@ func TestCachedTokenIsRefusedWhenItsKIDNamesAnotherKey(t *testing.T) {
 	v := tenant.validator()
 	admitted(t, v, token)
 	kid := tenant.SigningKID()
-	impostor := *other.keys.held.Load().key(other.SigningKID())
-	impostor.kid = kid
-	tenant.keys.publish(map[string]*verificationKey{kid: &impostor}, "", originTenant, time.Now())
+	tenant.publish(t, []byte(replaceKID(other.JWKS(), other.SigningKID(), kid)))
 	if _, refusal := v.validate(t.Context(), token, time.Now, nil); refusal == nil || refusal.Reason != ReasonBadSignature {
 		t.Errorf("refused as %v, not %s", refusal, ReasonBadSignature)
 	}
@@ -410,25 +425,45 @@ func TestCachedTokenOutlivesARefreshThatChangesNothing(t *testing.T) {
 	token := tenant.token("")
 	v := tenant.validator()
 	first := admitted(t, v, token)
-	tenant.publish(t)
+	tenant.publish(t, tenant.JWKS())
 	if admitted(t, v, token) != first {
 		t.Error("the token was verified once more")
 	}
 }
 
 func TestCachedTokenIsRefusedWhenTheKeysAreStale(t *testing.T) {
-	tenant := newCachedTenant(t, "ES256", 100)
-	token := tenant.token("")
-	v := tenant.validator()
-	admitted(t, v, token)
-	tenant.keys.markFailing()
-	admitted(t, v, token)
-	stale := *tenant.keys.held.Load()
-	stale.fetchedAt = stale.fetchedAt.Add(-2 * time.Hour) // max_stale is one
-	tenant.keys.held.Store(&stale)
-	if _, refusal := v.validate(t.Context(), token, time.Now, nil); refusal == nil || refusal.Reason != ReasonKeysUnavailable {
-		t.Errorf("refused as %v, not %s", refusal, ReasonKeysUnavailable)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, exampleTenant(), exampleConfig())
+		b.fetched(t)
+		v := waitingValidator(b)
+		token := b.lasting(48 * time.Hour)
+		first := admitted(t, v, token)
+		b.SetFault(devtenant.Down)
+		advance(23 * time.Hour)
+		if b.keys.LastError() == nil || admitted(t, v, token) != first {
+			t.Error("the token was verified once more, or the keys were fetched")
+		}
+		advance(2 * time.Hour) // max_stale is 24
+		if _, refusal := v.validate(t.Context(), token, time.Now, nil); refusal == nil || refusal.Reason != ReasonKeysUnavailable {
+			t.Errorf("refused as %v, not %s", refusal, ReasonKeysUnavailable)
+		}
+	})
+}
+
+// Nobody asks for these tokens again: each round gives their memory back.
+func TestTokensAreSweptAfterEachRound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, exampleTenant(), exampleConfig())
+		b.fetched(t)
+		v := waitingValidator(b)
+		admitted(t, v, b.lasting(time.Minute))
+		lasting := b.lasting(time.Hour)
+		admitted(t, v, lasting)
+		advance(15 * time.Minute) // the keys are fetched anew after 10
+		if b.tokens.count != 1 || b.tokens.lookup(lasting) == nil {
+			t.Errorf("%d tokens are kept", b.tokens.count)
+		}
+	})
 }
 
 func TestForgedTokensAreNotKept(t *testing.T) {
@@ -456,7 +491,7 @@ func TestForgedTokensAreNotKept(t *testing.T) {
 			t.Errorf("token %d was verified once more", i)
 		}
 	}
-	checkInvariants(t, tenant.keys.tokens)
+	checkInvariants(t, tenant.cache)
 }
 
 func TestCacheSizeZeroKeepsNoToken(t *testing.T) {
@@ -467,31 +502,30 @@ func TestCacheSizeZeroKeepsNoToken(t *testing.T) {
 	if first == second {
 		t.Error("the token was not verified anew")
 	}
-	checkInvariants(t, tenant.keys.tokens)
+	checkInvariants(t, tenant.cache)
 }
 
 func TestTokenCacheOutlivesAReload(t *testing.T) {
 	tenant := newCachedTenant(t, "ES256", 100)
-	reload := func() (*App, *KeySet) {
+	cfg := keys.Config{
+		Issuers: []string{tenant.Issuer()}, JWKSFile: tenant.path,
+		RefreshInterval: time.Minute, FetchTimeout: time.Second, MaxStale: time.Hour,
+	}
+	reload := func() (*App, *validator) {
 		app := new(App)
-		keys, err := app.keySet(tenant.keys.cfg)
+		shared, err := app.tenant(cfg, 100)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return app, keys
+		return app, validatorOf(shared)
 	}
-	before, keys := reload()
-	keys.publish(tenant.keys.held.Load().keys, "", originTenant, time.Now())
+	before, site := reload()
 	token := tenant.token("")
-	site := tenant.validator()
-	site.keys = keys
 	first := admitted(t, site, token)
-	after, keys := reload()
+	after, site := reload()
 	if err := before.Cleanup(); err != nil {
 		t.Fatal(err)
 	}
-	site = tenant.validator()
-	site.keys = keys
 	if admitted(t, site, token) != first {
 		t.Error("the token was verified once more after the reload")
 	}
@@ -509,7 +543,7 @@ func TestCachedTokenIsValidatedWithoutAllocation(t *testing.T) {
 	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", http.NoBody)
 	if got := testing.AllocsPerRun(100, func() {
 		// As the handler calls it: who waits is not asked where nobody waits.
-		_, _ = v.validate(ctx, token, now, func() requester { return requesterOf(r) })
+		_, _ = v.validate(ctx, token, now, func() keys.Requester { return requesterOf(r) })
 	}); got != 0 {
 		t.Errorf("%v allocations", got)
 	}

@@ -5,6 +5,8 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/legible"
 )
 
 // describeSpan tells the trace that Caddy's tracing directive records, if
@@ -18,7 +20,7 @@ func (s *requestState) describeSpan(ctx context.Context, reason Reason) {
 	var attributes []attribute.KeyValue
 	add := func(name, value string) {
 		if value != "" {
-			attributes = append(attributes, attribute.String(name, legible(value)))
+			attributes = append(attributes, attribute.String(name, legible.Text(value)))
 		}
 	}
 	if s.info != nil {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 )
 
 // maxTokenSize bounds what is looked at. Logto's tokens are about 600 octets;
@@ -248,8 +250,8 @@ func (rules *tokenRules) checkAge(info *AuthInfo, unix int64) *Refusal {
 }
 
 // checkKey asks that the key is for the token's algorithm.
-func (t *jws) checkKey(key *verificationKey) *Refusal {
-	if !key.allows(t.algorithm) {
+func (t *jws) checkKey(key *keys.Key) *Refusal {
+	if !key.Allows(t.algorithm) {
 		return refuseToken(ReasonDisallowedAlgorithm, "The token's signature algorithm is not its key's", "alg")
 	}
 	return nil
@@ -258,22 +260,23 @@ func (t *jws) checkKey(key *verificationKey) *Refusal {
 // verifiedBy tells whether the signature is that of the key, which must allow
 // the token's algorithm: a key's type and curve decide what it may verify,
 // never the token alone (RFC 8725 sections 2.1 and 3.1).
-func (t *jws) verifiedBy(key *verificationKey) bool {
+func (t *jws) verifiedBy(key *keys.Key) bool {
 	method, known := signingMethods[t.algorithm]
-	return known && key.allows(t.algorithm) && method.Verify(t.signingInput, []byte(t.signature), key.public) == nil
+	return known && key.Allows(t.algorithm) && method.Verify(t.signingInput, []byte(t.signature), key.Public()) == nil
 }
 
 // validator turns a token string into AuthInfo or a refusal.
 type validator struct {
-	rules tokenRules
-	keys  *KeySet
+	rules  tokenRules
+	keys   *keys.Set
+	tokens *tokenCache
 }
 
 // validate verifies a token. ctx bounds only how long this request waits for
 // keys. who is asked for the requester if it has to wait, so that a request
 // which need not pays nothing; nil is nobody. With a refusal it also returns
 // the claims as far as they were read, for the operator's log.
-func (v *validator) validate(ctx context.Context, token string, now clock, who func() requester) (*AuthInfo, *Refusal) {
+func (v *validator) validate(ctx context.Context, token string, now clock, who func() keys.Requester) (*AuthInfo, *Refusal) {
 	began := now()
 	if info := v.cached(token, began); info != nil {
 		metrics.cacheHit.Inc()
@@ -299,38 +302,38 @@ func (v *validator) validate(ctx context.Context, token string, now clock, who f
 
 // findKey returns the key that the token names and may be verified with. It
 // waits if there is none yet.
-func (v *validator) findKey(ctx context.Context, parsed *jws, now clock, who func() requester) (*verificationKey, *Refusal) {
-	snapshot := v.keys.current(now())
+func (v *validator) findKey(ctx context.Context, parsed *jws, now clock, who func() keys.Requester) (*keys.Key, *Refusal) {
+	snapshot := v.keys.Current(now())
 	if snapshot == nil {
-		snapshot = v.keys.await(ctx, identify(who))
+		snapshot = v.keys.Await(ctx, identify(who))
 	}
-	if snapshot != nil && snapshot.key(parsed.keyID) == nil {
-		snapshot = v.keys.awaitKey(ctx, parsed.keyID, identify(who))
+	if snapshot != nil && snapshot.Key(parsed.keyID) == nil {
+		snapshot = v.keys.AwaitKey(ctx, parsed.keyID, identify(who))
 	}
 	if snapshot == nil {
 		// Also after awaitKey: if its fetch fails with max_stale 0, no key is
 		// held any more.
-		return nil, refuseKeysUnavailable(v.keys.retryAfter(now()))
+		return nil, refuseKeysUnavailable(v.keys.RetryAfter(now()))
 	}
-	key := snapshot.key(parsed.keyID)
+	key := snapshot.Key(parsed.keyID)
 	if key == nil {
 		return nil, refuseToken(ReasonUnknownKey, "The token's signing key is unknown", "kid")
 	}
 	return key, parsed.checkKey(key)
 }
 
-func identify(who func() requester) requester {
+func identify(who func() keys.Requester) keys.Requester {
 	if who == nil {
-		return nobody
+		return keys.Nobody
 	}
 	return who()
 }
 
 // verify verifies the signature, unless another request is at it with the same
 // token. It returns what the token says, which is verified if info.key is set.
-func (v *validator) verify(token string, parsed *jws, info *AuthInfo, key *verificationKey) (*AuthInfo, *Refusal) {
+func (v *validator) verify(token string, parsed *jws, info *AuthInfo, key *keys.Key) (*AuthInfo, *Refusal) {
 	metrics.cacheMiss.Inc()
-	verified := v.keys.tokens.verifyOnce(token, key, func() *AuthInfo {
+	verified := v.tokens.verifyOnce(token, key, func() *AuthInfo {
 		started := time.Now()
 		held := parsed.verifiedBy(key)
 		metrics.signatures.Observe(time.Since(started).Seconds())
@@ -352,11 +355,11 @@ func (v *validator) cached(token string, now time.Time) *AuthInfo {
 	if len(token) > maxTokenSize {
 		return nil // not worth hashing
 	}
-	info := v.keys.tokens.lookup(token)
+	info := v.tokens.lookup(token)
 	if info == nil {
 		return nil
 	}
-	if snapshot := v.keys.current(now); snapshot == nil || !snapshot.has(info.key) {
+	if snapshot := v.keys.Current(now); snapshot == nil || !snapshot.Has(info.key) {
 		return nil
 	}
 	return info

@@ -15,17 +15,18 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
+	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 )
 
-// keySetOf is a key set that reads these keys from a file and remembers a few
+// tenantOf is a tenant whose keys are read from a file, with room for a few
 // tokens.
-func keySetOf(tb testing.TB, jwks []byte, issuers ...string) *KeySet {
+func tenantOf(tb testing.TB, jwks []byte, issuers ...string) *tenant {
 	tb.Helper()
-	return cachingKeySet(tb, 100, jwks, issuers...)
+	return cachingTenantOf(tb, 100, jwks, issuers...)
 }
 
-// cachingKeySet is keySetOf for another number of tokens.
-func cachingKeySet(tb testing.TB, cacheSize int, jwks []byte, issuers ...string) *KeySet {
+// cachingTenantOf is tenantOf with room for another number of tokens.
+func cachingTenantOf(tb testing.TB, cacheSize int, jwks []byte, issuers ...string) *tenant {
 	tb.Helper()
 	path := filepath.Join(tb.TempDir(), "jwks.json")
 	if err := os.WriteFile(path, jwks, 0o600); err != nil {
@@ -37,25 +38,28 @@ func cachingKeySet(tb testing.TB, cacheSize int, jwks []byte, issuers ...string)
 			tb.Error(err)
 		}
 	})
-	keys, err := app.keySet(tenantConfig{
+	t, err := app.tenant(keys.Config{
 		Issuers: issuers, JWKSFile: path,
-		RefreshInterval: time.Hour, RefreshCooldown: time.Minute, FetchTimeout: time.Minute, MaxStale: time.Hour, CacheSize: cacheSize,
-	})
+		RefreshInterval: time.Hour, RefreshCooldown: time.Minute, FetchTimeout: time.Minute, MaxStale: time.Hour,
+	}, cacheSize)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return keys
+	return t
 }
 
 // validatorOf is the validator of a site with default settings, whose issuers
-// are those of the key set.
-func validatorOf(keys *KeySet) *validator {
-	return &validator{keys: keys, rules: tokenRules{
+// are those of the keys that are held.
+func validatorOf(t *tenant) *validator {
+	v := &validator{keys: t.keys, tokens: t.tokens, rules: tokenRules{
 		algorithms: defaultAlgorithms,
 		types:      normalizeTypes([]string{defaultTokenType}),
-		issuers:    keys.cfg.Issuers,
 		leeway:     10,
 	}}
+	if held := t.keys.Held(); held != nil {
+		v.rules.issuers = held.Issuers()
+	}
+	return v
 }
 
 // fixed is a clock that stands.
@@ -65,13 +69,13 @@ func TestValidatorAcceptsEveryAsymmetricAlgorithm(t *testing.T) {
 	for _, algorithm := range defaultAlgorithms {
 		t.Run(algorithm, func(t *testing.T) {
 			tenant := devtenant.New(devtenant.Options{Algorithm: algorithm})
-			v := validatorOf(keySetOf(t, tenant.JWKS(), tenant.Issuer()))
+			v := validatorOf(tenantOf(t, tenant.JWKS(), tenant.Issuer()))
 			token := tenant.Token(devtenant.TokenRequest{Subject: "user-1", ClientID: "app-1", Resource: testAPI, Scope: "read"})
 			info, refusal := v.validate(t.Context(), token, time.Now, nil)
 			if refusal != nil {
 				t.Fatalf("refused as %s (%s)", refusal.Reason, refusal.Detail)
 			}
-			if info.Subject != "user-1" || info.ClientID != "app-1" || info.key == nil || info.key.kid != tenant.SigningKID() {
+			if info.Subject != "user-1" || info.ClientID != "app-1" || info.key == nil || info.key.Status().KID != tenant.SigningKID() {
 				t.Errorf("the token says %+v", info)
 			}
 			if info.algorithm != algorithm || info.typ != "at+jwt" || info.keyID != tenant.SigningKID() {
@@ -101,7 +105,7 @@ var descriptions = map[Reason][]string{
 func TestValidatorRefuses(t *testing.T) {
 	tenant := devtenant.New(devtenant.Options{})
 	publishMore(tenant)
-	v := validatorOf(keySetOf(t, tenant.JWKS(), tenant.Issuer()))
+	v := validatorOf(tenantOf(t, tenant.JWKS(), tenant.Issuer()))
 	if _, refusal := v.validate(t.Context(), signed(nil, nil)(t, tenant), time.Now, nil); refusal != nil {
 		t.Fatalf("a true token is refused as %s", refusal.Reason)
 	}
@@ -133,7 +137,7 @@ func TestValidatorRefuses(t *testing.T) {
 
 func TestValidatorAcceptsOtherSpellings(t *testing.T) {
 	tenant := devtenant.New(devtenant.Options{})
-	v := validatorOf(keySetOf(t, tenant.JWKS(), "https://auth.example.com/oidc", tenant.Issuer()))
+	v := validatorOf(tenantOf(t, tenant.JWKS(), "https://auth.example.com/oidc", tenant.Issuer()))
 	for _, test := range []struct {
 		name  string
 		token func(testing.TB, *devtenant.Tenant) string
@@ -161,7 +165,7 @@ func TestValidatorAcceptsOtherSpellings(t *testing.T) {
 
 func TestValidatorSizeLimitIsExact(t *testing.T) {
 	tenant := devtenant.New(devtenant.Options{})
-	v := validatorOf(keySetOf(t, tenant.JWKS(), tenant.Issuer()))
+	v := validatorOf(tenantOf(t, tenant.JWKS(), tenant.Issuer()))
 	claims, err := json.Marshal(tenant.Claims(devtenant.TokenRequest{Resource: testAPI}))
 	if err != nil {
 		t.Fatal(err)
@@ -191,7 +195,7 @@ func TestValidatorSizeLimitIsExact(t *testing.T) {
 
 func TestValidatorTimes(t *testing.T) {
 	tenant := devtenant.New(devtenant.Options{})
-	keys := keySetOf(t, tenant.JWKS(), tenant.Issuer())
+	shared := tenantOf(t, tenant.JWKS(), tenant.Issuer())
 	const issued = 1_800_000_000
 	for _, test := range []struct {
 		name           string
@@ -226,7 +230,7 @@ func TestValidatorTimes(t *testing.T) {
 		{"exp at the end of time", map[string]any{"exp": int64(1) << 53}, 3600, 0, 0, "", ""},
 		{"exp at the beginning of time", map[string]any{"exp": -(int64(1) << 53)}, 3600, 0, 0, ReasonExpired, ""},
 	} {
-		v := validatorOf(keys)
+		v := validatorOf(shared)
 		v.rules.leeway, v.rules.maxAge = test.leeway, test.maxAge
 		claims := map[string]any{"iat": issued, "exp": issued + 3600}
 		maps.Copy(claims, test.claims)
@@ -245,7 +249,7 @@ func TestValidatorTimes(t *testing.T) {
 
 func TestValidatorTokenTypes(t *testing.T) {
 	tenant := devtenant.New(devtenant.Options{})
-	keys := keySetOf(t, tenant.JWKS(), tenant.Issuer())
+	shared := tenantOf(t, tenant.JWKS(), tenant.Issuer())
 	idToken := tenant.IDToken("user-1", "app-1")
 	access := signed(nil, nil)(t, tenant)
 	plain := signed(map[string]any{"typ": "JWT"}, nil)(t, tenant)
@@ -264,7 +268,7 @@ func TestValidatorTokenTypes(t *testing.T) {
 		{"another type only", []string{"JWT"}, access, ReasonUnsupportedType},
 		{"any among others is no keyword", []string{"any", "at+jwt"}, idToken, ReasonUnsupportedType},
 	} {
-		v := validatorOf(keys)
+		v := validatorOf(shared)
 		v.rules.types = normalizeTypes(test.types)
 		if _, refusal := v.validate(t.Context(), test.token, time.Now, nil); reasonOf(refusal) != test.want {
 			t.Errorf("%s: %q, not %q", test.name, reasonOf(refusal), test.want)
@@ -276,12 +280,16 @@ func TestValidatorTokenTypes(t *testing.T) {
 // why it is refused although no key is there.
 func TestValidatorNeedsNoKeyToRefuse(t *testing.T) {
 	tenant := devtenant.New(devtenant.Options{})
-	keys, err := newKeySet(tenantConfig{Endpoint: "http://localhost:3001", RefreshInterval: time.Hour, FetchTimeout: time.Minute})
+	ended, err := newTenant(keys.Config{Endpoint: "http://localhost:3001", RefreshInterval: time.Hour, FetchTimeout: time.Minute}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys.end() // whoever waits for a fetch is told at once that there is none
-	v := &validator{keys: keys, rules: validatorOf(keySetOf(t, tenant.JWKS(), tenant.Issuer())).rules}
+	// Whoever waits for a fetch is told at once that there is none.
+	if err := ended.Destruct(); err != nil {
+		t.Fatal(err)
+	}
+	v := validatorOf(ended)
+	v.rules = validatorOf(tenantOf(t, tenant.JWKS(), tenant.Issuer())).rules
 	for _, attack := range slices.Concat(headerAttacks(), claimAttacks()) {
 		token := attack.token(t, tenant)
 		_, refusal := v.validate(t.Context(), token, time.Now, nil)
@@ -321,7 +329,7 @@ func TestAgeOfATokenThatDoesNotTellIt(t *testing.T) {
 // not hold is told before anything of the row below.
 func TestValidatorOrder(t *testing.T) {
 	tenant := devtenant.New(devtenant.Options{})
-	v := validatorOf(keySetOf(t, tenant.JWKS(), tenant.Issuer()))
+	v := validatorOf(tenantOf(t, tenant.JWKS(), tenant.Issuer()))
 	v.rules.issuers = append(v.rules.issuers, "https://other.example/oidc")
 	bad := func(token string) string {
 		header, payload, _ := split(token)
@@ -348,13 +356,13 @@ func TestValidatorOrder(t *testing.T) {
 // What a site has switched off must not be switched off by an empty list.
 func TestValidatorRulesAreNeverEmpty(t *testing.T) {
 	tenant := devtenant.New(devtenant.Options{})
-	keys := keySetOf(t, tenant.JWKS(), tenant.Issuer())
+	shared := tenantOf(t, tenant.JWKS(), tenant.Issuer())
 	token := signed(nil, nil)(t, tenant)
 	for name, empty := range map[string]func(*tokenRules){
 		"no algorithms": func(r *tokenRules) { r.algorithms = nil },
 		"no issuers":    func(r *tokenRules) { r.issuers = nil },
 	} {
-		v := validatorOf(keys)
+		v := validatorOf(shared)
 		empty(&v.rules)
 		if _, refusal := v.validate(t.Context(), token, time.Now, nil); refusal == nil {
 			t.Errorf("%s: everything is accepted", name)
@@ -365,15 +373,15 @@ func TestValidatorRulesAreNeverEmpty(t *testing.T) {
 	if !slices.Equal(h.Algorithms, defaultAlgorithms) || !slices.Equal(h.TokenTypes, []string{"at+jwt"}) {
 		t.Errorf("empty lists in JSON leave %q and %q", h.Algorithms, h.TokenTypes)
 	}
-	if got := (tenantConfig{Endpoint: h.Endpoint, Issuers: h.Issuers}).acceptedIssuers(); !slices.Equal(got, []string{"https://t.example/oidc"}) {
+	if got := (keys.Config{Endpoint: h.Endpoint, Issuers: h.Issuers}).AcceptedIssuers(); !slices.Equal(got, []string{"https://t.example/oidc"}) {
 		t.Errorf("an empty list of issuers accepts %q", got)
 	}
 }
 
 // A key decides for itself which signatures it can make, whoever asks.
 func TestSignatureOfAnAlgorithmThatTheKeyDoesNotAllow(t *testing.T) {
-	keys := keySetOf(t, []byte(`{"keys":[`+string(mustJSON(t, rsaJWK("any", nil)))+`,`+string(mustJSON(t, rsaJWK("bound", map[string]any{"alg": "RS256"})))+`]}`), capturedIssuer)
-	snapshot := keys.current(time.Now())
+	shared := tenantOf(t, []byte(`{"keys":[`+string(mustJSON(t, rsaJWK("any", nil)))+`,`+string(mustJSON(t, rsaJWK("bound", map[string]any{"alg": "RS256"})))+`]}`), capturedIssuer)
+	snapshot := shared.keys.Current(time.Now())
 	for _, test := range []struct {
 		method jwt.SigningMethod
 		kid    string
@@ -392,12 +400,12 @@ func TestSignatureOfAnAlgorithmThatTheKeyDoesNotAllow(t *testing.T) {
 		if refusal != nil {
 			t.Fatal(refusal.Detail)
 		}
-		if got := parsed.verifiedBy(snapshot.key(test.kid)); got != test.want {
+		if got := parsed.verifiedBy(snapshot.Key(test.kid)); got != test.want {
 			t.Errorf("%s with the key %q: %v", test.method.Alg(), test.kid, got)
 		}
 	}
 	for _, algorithm := range []string{"none", "HS256", ""} {
-		if (&jws{algorithm: algorithm}).verifiedBy(&verificationKey{algorithms: []string{algorithm}, public: &rsaKey().PublicKey}) {
+		if signingMethods[algorithm] != nil || (&jws{algorithm: algorithm}).verifiedBy(snapshot.Key("any")) {
 			t.Errorf("%q verifies", algorithm)
 		}
 	}
@@ -406,7 +414,7 @@ func TestSignatureOfAnAlgorithmThatTheKeyDoesNotAllow(t *testing.T) {
 // A client that goes away must not keep its request waiting for keys.
 func TestValidatorHeedsTheRequestsEnd(t *testing.T) {
 	tenant := devtenant.New(devtenant.Options{})
-	v := validatorOf(keySetOf(t, tenant.JWKS(), tenant.Issuer()))
+	v := validatorOf(tenantOf(t, tenant.JWKS(), tenant.Issuer()))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, refusal := v.validate(ctx, signed(nil, nil)(t, tenant), time.Now, nil); refusal != nil {

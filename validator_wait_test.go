@@ -1,18 +1,77 @@
 package logtoauth
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
+	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant/devtenanttest"
+	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 )
+
+const exampleEndpoint = "https://tenant.example"
+
+// exampleConfig has the defaults of the Caddyfile.
+func exampleConfig() keys.Config {
+	return keys.Config{
+		Endpoint: exampleEndpoint, RefreshInterval: 10 * time.Minute, RefreshCooldown: 5 * time.Second,
+		MaxStale: 24 * time.Hour, FetchTimeout: 5 * time.Second,
+	}
+}
+
+func exampleTenant() *devtenant.Tenant {
+	return devtenant.New(devtenant.Options{Issuer: exampleEndpoint + "/oidc", Algorithm: "ES256"})
+}
+
+// bench is a tenant in memory and what a site holds of it. It belongs into a
+// synctest bubble: nothing takes real time.
+type bench struct {
+	*devtenant.Tenant
+	*tenant
+}
+
+func newBench(tb testing.TB, served *devtenant.Tenant, cfg keys.Config) *bench {
+	tb.Helper()
+	shared, err := newTenant(cfg, 100)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	shared.keys.ReachThrough(devtenanttest.Transport(served))
+	tb.Cleanup(func() {
+		if err := shared.Destruct(); err != nil {
+			tb.Errorf("Destruct: %v", err)
+		}
+	})
+	return &bench{served, shared}
+}
+
+// fetched makes the key set fetch now and expects that to succeed.
+func (b *bench) fetched(t *testing.T) {
+	t.Helper()
+	if err := b.keys.RefreshNow(t.Context()); err != nil {
+		t.Fatalf("fetching: %v", err)
+	}
+}
+
+// advance lets the time of the bubble pass, and everything that is due in it
+// happen.
+func advance(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+// replaceKID gives the key of a set another ID.
+func replaceKID(document []byte, old, kid string) string {
+	return strings.Replace(string(document), old, kid, 1)
+}
 
 // waitingValidator is the validator of a site with default settings but no
 // leeway, before the tenant of a bench.
 func waitingValidator(b *bench) *validator {
-	v := validatorOf(b.ks)
-	v.rules.issuers = b.ks.cfg.acceptedIssuers()
+	v := validatorOf(b.tenant)
+	v.rules.issuers = []string{b.Issuer()}
 	v.rules.leeway = 0
 	return v
 }
@@ -61,7 +120,7 @@ func TestTimesAreJudgedAgainAfterAWait(t *testing.T) {
 		} {
 			t.Run(name+"/"+times, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					b := newBench(t, newTenant(), testConfig(), nil)
+					b := newBench(t, exampleTenant(), exampleConfig())
 					v := waitingValidator(b)
 					v.rules.maxAge = test.maxAge
 					wait.before(t, b)
@@ -90,12 +149,13 @@ func TestTimesAreJudgedAgainAfterAWait(t *testing.T) {
 // The same token came a moment earlier, and the processors were busy.
 func TestTimesAreJudgedAgainAfterAnotherRequestsVerification(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := ready(t)
+		b := newBench(t, exampleTenant(), exampleConfig())
+		b.fetched(t)
 		v := waitingValidator(b)
 		token := b.lasting(2 * time.Second)
-		key := b.ks.current(time.Now()).key(b.SigningKID())
+		key := b.keys.Current(time.Now()).Key(b.SigningKID())
 		finish := make(chan struct{})
-		go b.ks.tokens.verifyOnce(token, key, func() *AuthInfo {
+		go b.tokens.verifyOnce(token, key, func() *AuthInfo {
 			<-finish
 			info, _ := mustParse(t, token).claims()
 			info.key = key
@@ -121,13 +181,30 @@ func TestTimesAreJudgedAgainAfterAnotherRequestsVerification(t *testing.T) {
 // Retry-After counts from the answer, not from when the request came.
 func TestRetryAfterCountsFromTheEndOfTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, newTenant(), testConfig(), nil)
+		b := newBench(t, exampleTenant(), exampleConfig())
 		b.SetFault(devtenant.Hang)
 		token := b.lasting(time.Hour)
 		_, refusal := waitingValidator(b).validate(t.Context(), token, time.Now, nil)
 		// The fetch took 5 s; the next one comes within firstRetry.
 		if reasonOf(refusal) != ReasonKeysUnavailable || refusal.RetryAfter != 1 {
 			t.Errorf("refused as %+v", refusal)
+		}
+	})
+}
+
+// With max_stale 0 the fetch that an unknown kid forces may take away the
+// keys. Then nobody can say that the token is a bad one.
+func TestKeysLostWhileAnUnknownKeyIsAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := exampleConfig()
+		cfg.MaxStale = 0
+		b := newBench(t, exampleTenant(), cfg)
+		b.fetched(t)
+		b.Rotate("")
+		b.SetFault(devtenant.ServerError)
+		token := b.Token(devtenant.TokenRequest{Subject: "alice", ClientID: "spa", Resource: "https://api.example.com"})
+		if _, refusal := waitingValidator(b).validate(t.Context(), token, time.Now, nil); reasonOf(refusal) != ReasonKeysUnavailable {
+			t.Errorf("refused as %q, not %q", reasonOf(refusal), ReasonKeysUnavailable)
 		}
 	})
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"go.uber.org/zap"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 )
 
 // warning is a setting that may be meant but often is not.
@@ -60,12 +62,12 @@ func (h *Handler) warnings() []warning {
 // tenantWarnings lists addresses of the tenant that Logto does not have.
 func (h *Handler) tenantWarnings() []warning {
 	var found []warning
-	if base := strings.TrimRight(h.Endpoint, "/"); strings.HasSuffix(base, managementPath) {
-		found = append(found, warning{"endpoint", h.Endpoint + " looks like Logto's Management API; the tenant is " + normalizeEndpoint(strings.TrimSuffix(base, managementPath))})
+	if base := strings.TrimRight(h.Endpoint, "/"); strings.HasSuffix(base, keys.ManagementPath) {
+		found = append(found, warning{"endpoint", h.Endpoint + " looks like Logto's Management API; the tenant is " + keys.NormalizeEndpoint(strings.TrimSuffix(base, keys.ManagementPath))})
 	}
 	for _, issuer := range h.Issuers {
-		if !strings.HasSuffix(issuer, issuerPath) {
-			found = append(found, warning{"issuer", "the issuer of a Logto tenant ends in /oidc, and " + issuer + " does not: tokens with another iss are refused; write " + normalizeEndpoint(issuer) + issuerPath})
+		if !strings.HasSuffix(issuer, keys.IssuerPath) {
+			found = append(found, warning{"issuer", "the issuer of a Logto tenant ends in /oidc, and " + issuer + " does not: tokens with another iss are refused; write " + keys.NormalizeEndpoint(issuer) + keys.IssuerPath})
 		}
 	}
 	return found

@@ -1,4 +1,4 @@
-package logtoauth
+package keys
 
 import (
 	"crypto/tls"
@@ -6,9 +6,9 @@ import (
 	"net/http"
 )
 
-// fetchAdvice says in plain words how to fix what keeps a tenant's keys from
+// Advice says in plain words how to fix what keeps a tenant's keys from
 // being fetched. The log, check and explain give the same advice.
-func fetchAdvice(err error) string {
+func Advice(err error) string {
 	failed, ok := errors.AsType[*fetchError](err)
 	if !ok {
 		return ""

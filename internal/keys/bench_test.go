@@ -1,4 +1,4 @@
-package logtoauth
+package keys
 
 import (
 	"crypto/elliptic"
@@ -29,7 +29,7 @@ func BenchmarkKeyLookup(b *testing.B) {
 	for _, refreshers := range []int{0, 2} {
 		b.Run(fmt.Sprintf("refreshers=%d", refreshers), func(b *testing.B) {
 			s := newBench(b, threeKeys(b), testConfig(), nil)
-			if err := s.ks.refreshNow(b.Context()); err != nil {
+			if err := s.ks.RefreshNow(b.Context()); err != nil {
 				b.Fatal(err)
 			}
 			kid, now := s.SigningKID(), time.Now()
@@ -43,7 +43,7 @@ func BenchmarkKeyLookup(b *testing.B) {
 							return
 						default:
 						}
-						if err := s.ks.refreshNow(b.Context()); err != nil {
+						if err := s.ks.RefreshNow(b.Context()); err != nil {
 							b.Error(err)
 							return
 						}
@@ -52,7 +52,7 @@ func BenchmarkKeyLookup(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				if s.ks.current(now).key(kid) == nil {
+				if s.ks.Current(now).Key(kid) == nil {
 					b.Fatal("the key is gone")
 				}
 			}
@@ -65,13 +65,13 @@ func BenchmarkKeyLookup(b *testing.B) {
 
 func TestKeyLookupAllocatesNothing(t *testing.T) {
 	s := newBench(t, threeKeys(t), testConfig(), nil)
-	if err := s.ks.refreshNow(t.Context()); err != nil {
+	if err := s.ks.RefreshNow(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	kid, now := s.SigningKID(), time.Now()
-	key := s.ks.current(now).key(kid)
+	key := s.ks.Current(now).Key(kid)
 	if n := testing.AllocsPerRun(1000, func() {
-		if snapshot := s.ks.current(now); snapshot.key(kid) == nil || !snapshot.has(key) || !key.allows("ES384") {
+		if snapshot := s.ks.Current(now); snapshot.Key(kid) == nil || !snapshot.Has(key) || !key.Allows("ES384") {
 			t.Error("the key is gone")
 		}
 	}); n != 0 {
@@ -97,7 +97,7 @@ func BenchmarkParseJWKS(b *testing.B) {
 func BenchmarkMemoryOf100Tenants(b *testing.B) {
 	const tenants = 100
 	server := devtenanttest.NewTLSServer(b, devtenant.Options{})
-	server.SetJWKS(keySet(b,
+	server.SetJWKS(jwksOf(b,
 		curveJWK(b, elliptic.P384()).with(jwk{"kid": "one"}),
 		curveJWK(b, elliptic.P384()).with(jwk{"kid": "two"}),
 		modulusJWK(b, 2048).with(jwk{"kid": "three"}),
@@ -112,15 +112,15 @@ func BenchmarkMemoryOf100Tenants(b *testing.B) {
 	var perTenant float64
 	for b.Loop() {
 		before := live()
-		held := make([]*KeySet, tenants)
+		held := make([]*Set, tenants)
 		for i := range held {
 			cfg := overHTTPS(server.Server)
 			cfg.Issuers = []string{server.Issuer(), fmt.Sprintf("https://%d.example/oidc", i)}
 			var err error
-			if held[i], err = newKeySet(cfg); err != nil {
+			if held[i], err = New(cfg, nil); err != nil {
 				b.Fatal(err)
 			}
-			if err := held[i].refreshNow(b.Context()); err != nil {
+			if err := held[i].RefreshNow(b.Context()); err != nil {
 				b.Fatal(err)
 			}
 			held[i].source.close() // what idleConnTimeout does

@@ -1,4 +1,4 @@
-package logtoauth
+package keys
 
 import (
 	"crypto/sha256"
@@ -10,40 +10,37 @@ import (
 	"time"
 )
 
-// tenantConfig identifies a key set: settings that differ in anything never
+// Config identifies a key set: settings that differ in anything never
 // share keys. Defaults are applied and placeholders expanded.
-type tenantConfig struct {
-	Endpoint          string // normalized, see normalizeEndpoint
+type Config struct {
+	Endpoint          string // normalized, see NormalizeEndpoint
 	Issuers           []string
 	JWKSURI, JWKSFile string
 	TrustedCA         string // PEM
 	InsecureHTTP      bool
 
 	RefreshInterval, RefreshCooldown, MaxStale, FetchTimeout time.Duration
-	CacheSize                                                int
 }
 
-// tenantKey is the comparable form of a tenantConfig, in which the order of
+// ID is the comparable form of a Config, in which the order of
 // issuers does not matter.
-type tenantKey struct {
+type ID struct {
 	trust, jwksFile                                          string
 	refreshInterval, refreshCooldown, maxStale, fetchTimeout time.Duration
-	cacheSize                                                int
 }
 
-// key returns what key sets are shared by.
-func (c tenantConfig) key() tenantKey {
-	return tenantKey{
+// ID returns what key sets are shared by.
+func (c Config) ID() ID {
+	return ID{
 		trust: c.trust(), jwksFile: c.JWKSFile,
 		refreshInterval: c.RefreshInterval, refreshCooldown: c.RefreshCooldown,
 		maxStale: c.MaxStale, fetchTimeout: c.FetchTimeout,
-		cacheSize: c.CacheSize,
 	}
 }
 
 // trust is a digest of everything that decides whose keys are believed. It
 // binds stored keys to the settings that they were fetched under.
-func (c tenantConfig) trust() string {
+func (c Config) trust() string {
 	issuers := slices.Clone(c.Issuers)
 	slices.Sort(issuers)
 	// JSON keeps the parts apart: no issuer can imitate two.
@@ -57,34 +54,34 @@ func (c tenantConfig) trust() string {
 	return hex.EncodeToString(digest[:])
 }
 
-// endpointIssuer is the issuer that a tenant at the endpoint calls itself.
-func (c tenantConfig) endpointIssuer() string {
+// EndpointIssuer is the issuer that a tenant at the endpoint calls itself.
+func (c Config) EndpointIssuer() string {
 	if c.Endpoint == "" {
 		return ""
 	}
-	return c.Endpoint + issuerPath
+	return c.Endpoint + IssuerPath
 }
 
-// acceptedIssuers are the values of `iss` that the keys vouch for. Without
+// AcceptedIssuers are the values of `iss` that the keys vouch for. Without
 // configured ones it is the endpoint's, since a discovery document may then
 // name no other.
-func (c tenantConfig) acceptedIssuers() []string {
+func (c Config) AcceptedIssuers() []string {
 	if len(c.Issuers) > 0 {
 		return slices.Clone(c.Issuers)
 	}
-	return []string{c.endpointIssuer()}
+	return []string{c.EndpointIssuer()}
 }
 
 // discovers tells whether the discovery document is needed: for the keys'
 // address, or to confirm the issuer.
-func (c tenantConfig) discovers() bool {
+func (c Config) discovers() bool {
 	return c.JWKSURI == "" || len(c.Issuers) == 0
 }
 
 // validate refuses settings under which no key set can work. Those that come
 // from a config were checked before; this keeps a slip there from becoming a
 // fetch over plain http or a busy loop.
-func (c tenantConfig) validate() error {
+func (c Config) validate() error {
 	if c.RefreshInterval <= 0 || c.FetchTimeout <= 0 || c.RefreshCooldown < 0 || c.MaxStale < 0 {
 		return errors.New("refresh_interval and fetch_timeout must be positive, refresh_cooldown and max_stale not negative")
 	}
@@ -101,12 +98,12 @@ func (c tenantConfig) validate() error {
 		return errors.New("endpoint is needed, or issuer and jwks_uri")
 	}
 	if c.Endpoint != "" {
-		if err := checkTenantURL(c.Endpoint, c.InsecureHTTP); err != nil {
+		if err := CheckURL(c.Endpoint, c.InsecureHTTP); err != nil {
 			return fmt.Errorf("endpoint: %w", err)
 		}
 	}
 	if c.JWKSURI != "" {
-		if err := checkTenantURL(c.JWKSURI, c.InsecureHTTP); err != nil {
+		if err := CheckURL(c.JWKSURI, c.InsecureHTTP); err != nil {
 			return fmt.Errorf("jwks_uri: %w", err)
 		}
 	}

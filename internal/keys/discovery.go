@@ -1,4 +1,4 @@
-package logtoauth
+package keys
 
 import (
 	"encoding/json"
@@ -10,30 +10,31 @@ import (
 )
 
 // discoveryPath is where a Logto endpoint serves its discovery document
-// (OpenID Connect Discovery 1.0 section 4), and issuerPath what its issuer
+// (OpenID Connect Discovery 1.0 section 4), and IssuerPath what its issuer
 // ends in.
 const (
-	issuerPath    = "/oidc"
-	discoveryPath = issuerPath + "/.well-known/openid-configuration"
+	IssuerPath    = "/oidc"
+	discoveryPath = IssuerPath + "/.well-known/openid-configuration"
 )
 
-// normalizeEndpoint brings an endpoint to the form that the tenant builds its
+// NormalizeEndpoint brings an endpoint to the form that the tenant builds its
 // issuer from: no trailing `/` or `/oidc`, scheme and host in lower case, no
-// default port. What checkTenantURL refuses stays as it is.
-func normalizeEndpoint(raw string) string {
+// default port. What CheckURL refuses stays as it is.
+func NormalizeEndpoint(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil || u.Host == "" || u.User != nil || strings.ContainsAny(raw, "?#") {
 		return raw
 	}
 	host := strings.ToLower(u.Host)
-	if port := u.Port(); port != "" && port == defaultPort(u.Scheme) {
+	if port := u.Port(); port != "" && port == DefaultPort(u.Scheme) {
 		host = strings.TrimSuffix(host, ":"+port)
 	}
-	path := strings.TrimSuffix(strings.TrimRight(u.EscapedPath(), "/"), issuerPath)
+	path := strings.TrimSuffix(strings.TrimRight(u.EscapedPath(), "/"), IssuerPath)
 	return u.Scheme + "://" + host + strings.TrimRight(path, "/")
 }
 
-func defaultPort(scheme string) string {
+// DefaultPort returns the port of a scheme, http or https, else "".
+func DefaultPort(scheme string) string {
 	switch scheme {
 	case "https":
 		return "443"
@@ -48,7 +49,7 @@ func defaultPort(scheme string) string {
 func origin(u *url.URL) string {
 	port := u.Port()
 	if port == "" {
-		port = defaultPort(u.Scheme)
+		port = DefaultPort(u.Scheme)
 	}
 	return u.Scheme + "://" + strings.ToLower(u.Hostname()) + " " + port
 }
@@ -56,7 +57,7 @@ func origin(u *url.URL) string {
 // parseDiscovery reads a discovery document and returns where its keys are.
 // What it says is checked against the settings: whoever could answer in the
 // tenant's place once must not be able to send us to another one's keys.
-func parseDiscovery(document []byte, cfg tenantConfig) (jwksURI string, err error) {
+func parseDiscovery(document []byte, cfg Config) (jwksURI string, err error) {
 	var members jwkMembers
 	if err = json.Unmarshal(document, &members); err != nil {
 		return "", failure(failureMalformed, fmt.Errorf("the discovery document is no JSON object: %w", err))
@@ -65,10 +66,10 @@ func parseDiscovery(document []byte, cfg tenantConfig) (jwksURI string, err erro
 	if err != nil {
 		return "", failure(failureMalformed, fmt.Errorf("in the discovery document %w", err))
 	}
-	if issuer != cfg.endpointIssuer() && !slices.Contains(cfg.Issuers, issuer) {
+	if issuer != cfg.EndpointIssuer() && !slices.Contains(cfg.Issuers, issuer) {
 		return "", failure(failureIssuer, fmt.Errorf(
 			"the discovery document's issuer %.128q is neither the endpoint's (%q) nor one of the configured issuers",
-			issuer, cfg.endpointIssuer()))
+			issuer, cfg.EndpointIssuer()))
 	}
 	if cfg.JWKSURI != "" {
 		return cfg.JWKSURI, nil
@@ -86,8 +87,8 @@ func parseDiscovery(document []byte, cfg tenantConfig) (jwksURI string, err erro
 // checkJWKSURI tells whether a discovered address may be asked for keys:
 // https on the host of the endpoint or of an accepted issuer, or the
 // endpoint's own plain-http origin.
-func checkJWKSURI(raw string, cfg tenantConfig) error {
-	if err := checkTenantURL(raw, true); err != nil {
+func checkJWKSURI(raw string, cfg Config) error {
+	if err := CheckURL(raw, true); err != nil {
 		return err
 	}
 	address, err := url.Parse(raw)

@@ -1,4 +1,4 @@
-package logtoauth
+package keys
 
 import (
 	"os"
@@ -34,23 +34,23 @@ func TestEndpointIsNormalized(t *testing.T) {
 		"https://example.com/a%2Fb/oidc":      "https://example.com/a%2Fb",
 		"https://tenant.logto.app:443/a/oidc": "https://tenant.logto.app/a",
 	} {
-		got := normalizeEndpoint(raw)
+		got := NormalizeEndpoint(raw)
 		if got != want {
-			t.Errorf("normalizeEndpoint(%q) = %q, not %q", raw, got, want)
+			t.Errorf("NormalizeEndpoint(%q) = %q, not %q", raw, got, want)
 		}
-		if again := normalizeEndpoint(got); again != got {
+		if again := NormalizeEndpoint(got); again != got {
 			t.Errorf("%q becomes %q the second time", got, again)
 		}
 	}
 }
 
 func TestWhereKeysMayBeFetchedFrom(t *testing.T) {
-	public := tenantConfig{Endpoint: "https://tenant.example", Issuers: []string{"https://login.example.com/oidc", "https://tenant.example/oidc"}}
-	internal := tenantConfig{Endpoint: "http://logto:3001", Issuers: []string{"https://login.example.com/oidc"}, InsecureHTTP: true}
-	plain := tenantConfig{Endpoint: "http://logto:3001", Issuers: []string{"http://login.example.com/oidc"}, InsecureHTTP: true}
+	public := Config{Endpoint: "https://tenant.example", Issuers: []string{"https://login.example.com/oidc", "https://tenant.example/oidc"}}
+	internal := Config{Endpoint: "http://logto:3001", Issuers: []string{"https://login.example.com/oidc"}, InsecureHTTP: true}
+	plain := Config{Endpoint: "http://logto:3001", Issuers: []string{"http://login.example.com/oidc"}, InsecureHTTP: true}
 	for _, tt := range []struct {
 		name string
-		cfg  tenantConfig
+		cfg  Config
 		uri  string
 		ok   bool
 	}{
@@ -93,21 +93,21 @@ func TestWhereKeysMayBeFetchedFrom(t *testing.T) {
 }
 
 func TestCapturedDiscoveryDocument(t *testing.T) {
-	document, err := os.ReadFile(filepath.Join("testdata", "logto", "discovery-0-initial-ec.json"))
+	document, err := os.ReadFile(filepath.Join("..", "..", "testdata", "logto", "discovery-0-initial-ec.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	uri, err := parseDiscovery(document, tenantConfig{Endpoint: "http://localhost:3001"})
+	uri, err := parseDiscovery(document, Config{Endpoint: "http://localhost:3001"})
 	if err != nil || uri != "http://localhost:3001/oidc/jwks" {
 		t.Errorf("%q, %v", uri, err)
 	}
-	if uri, err := parseDiscovery(document, tenantConfig{Endpoint: "http://127.0.0.1:3001"}); err == nil {
+	if uri, err := parseDiscovery(document, Config{Endpoint: "http://127.0.0.1:3001"}); err == nil {
 		t.Errorf("the document of another tenant was believed: %q", uri)
 	}
 }
 
 func TestDiscoveryDocumentsThatAreRefused(t *testing.T) {
-	cfg := tenantConfig{Endpoint: "https://tenant.example", Issuers: []string{"https://login.example.com/oidc"}}
+	cfg := Config{Endpoint: "https://tenant.example", Issuers: []string{"https://login.example.com/oidc"}}
 	const issuer = `"issuer":"https://tenant.example/oidc"`
 	for name, test := range map[string]struct {
 		document string
@@ -144,7 +144,7 @@ func TestDiscoveryDocumentsThatAreRefused(t *testing.T) {
 }
 
 func TestNamesOfDiscoveryMembersAreComparedWithTheirCase(t *testing.T) {
-	cfg := tenantConfig{Endpoint: "https://tenant.example"}
+	cfg := Config{Endpoint: "https://tenant.example"}
 	for _, document := range []string{
 		`{"Issuer":"https://tenant.example/oidc","jwks_uri":"https://tenant.example/oidc/jwks"}`,
 		`{"issuer":"https://tenant.example/oidc","JWKS_URI":"https://tenant.example/oidc/jwks"}`,

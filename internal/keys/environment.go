@@ -1,44 +1,43 @@
-package logtoauth
+package keys
 
 import (
 	"slices"
 
-	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
 )
 
-// environment is what one config lends to the key sets it uses. A key set
+// Environment is what one config lends to the key sets it uses. A key set
 // outlives configs, so it holds on to none of this.
-type environment struct {
-	logger   *zap.Logger
-	storage  certmagic.Storage
-	observer func(fetchReport) // told of every fetch; may be nil
+type Environment struct {
+	Logger   *zap.Logger
+	Storage  Storage
+	Observer func(FetchReport) // told of every fetch; may be nil
 }
 
-func (env *environment) log() *zap.Logger {
-	if env.logger == nil {
+func (env *Environment) log() *zap.Logger {
+	if env.Logger == nil {
 		return zap.NewNop()
 	}
-	return env.logger
+	return env.Logger
 }
 
 // attachment is a config's environment at a key set.
 type attachment struct {
-	env  *environment
+	env  *Environment
 	live bool // its app has been started
 }
 
-// attach offers a config's environment. Until that config is live it counts
+// Attach offers a config's environment. Until that config is live it counts
 // only where no other one is: a config may yet fail to start, while a request
 // may come before its Start.
-func (ks *KeySet) attach(env *environment) {
+func (ks *Set) Attach(env *Environment) {
 	ks.mu.Lock()
 	defer ks.mu.Unlock()
 	ks.environments = append(ks.environments, attachment{env: env})
 }
 
-// goLive makes the environment the newest live one.
-func (ks *KeySet) goLive(env *environment) {
+// GoLive makes the environment the newest live one.
+func (ks *Set) GoLive(env *Environment) {
 	ks.mu.Lock()
 	defer ks.mu.Unlock()
 	for i := range ks.environments {
@@ -51,16 +50,16 @@ func (ks *KeySet) goLive(env *environment) {
 	}
 }
 
-// detach takes the environment back. What runs with it now may still end with
+// Detach takes the environment back. What runs with it now may still end with
 // it.
-func (ks *KeySet) detach(env *environment) {
+func (ks *Set) Detach(env *Environment) {
 	ks.mu.Lock()
 	defer ks.mu.Unlock()
 	ks.environments = slices.DeleteFunc(ks.environments, func(a attachment) bool { return a.env == env })
 }
 
 // environment returns that of the newest live config, else of the newest.
-func (ks *KeySet) environment() *environment {
+func (ks *Set) environment() *Environment {
 	ks.mu.Lock()
 	defer ks.mu.Unlock()
 	for _, a := range slices.Backward(ks.environments) {
@@ -71,5 +70,5 @@ func (ks *KeySet) environment() *environment {
 	if n := len(ks.environments); n > 0 {
 		return ks.environments[n-1].env
 	}
-	return &environment{}
+	return &Environment{}
 }

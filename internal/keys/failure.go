@@ -1,4 +1,4 @@
-package logtoauth
+package keys
 
 import (
 	"context"

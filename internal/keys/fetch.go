@@ -1,4 +1,4 @@
-package logtoauth
+package keys
 
 import (
 	"context"
@@ -29,7 +29,7 @@ type fetched struct {
 
 // tenantSource fetches keys over HTTP.
 type tenantSource struct {
-	cfg    tenantConfig
+	cfg    Config
 	client *http.Client
 
 	jwksURI string   // where the keys are, once known
@@ -37,7 +37,7 @@ type tenantSource struct {
 	etag    string   // of last; empty before it and after a failure
 }
 
-func newTenantSource(cfg tenantConfig) (*tenantSource, error) {
+func newTenantSource(cfg Config) (*tenantSource, error) {
 	client, err := newTenantClient(cfg)
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package logtoauth
+package keys
 
 import (
 	"os"
@@ -25,10 +25,17 @@ func rewrite(tb testing.TB, path string, document []byte) {
 	}
 }
 
-func fileConfig(path string) tenantConfig {
+func fileConfig(path string) Config {
 	cfg := testConfig()
 	cfg.Endpoint, cfg.Issuers, cfg.JWKSFile = "", []string{testEndpoint + "/oidc"}, path
 	return cfg
+}
+
+// fromFile is a key set that reads this file, as a config with it is loaded.
+func fromFile(t *testing.T, cfg Config) (*bench, error) {
+	t.Helper()
+	b := newBench(t, nil, cfg, nil)
+	return b, b.ks.ReadFile()
 }
 
 func TestJWKSFileWithoutAUsableKeyIsRefusedAtLoad(t *testing.T) {
@@ -43,16 +50,12 @@ func TestJWKSFileWithoutAUsableKeyIsRefusedAtLoad(t *testing.T) {
 		"a token":     writeJWKS(t, []byte(newTenant().Token(devtenant.TokenRequest{Resource: "https://api.example"}))),
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := new(App)
-			for range 2 { // two handlers with the same mistake
-				_, err := a.keySet(fileConfig(path))
-				if err == nil || !strings.Contains(err.Error(), "jwks_file "+path) {
-					t.Errorf("error %v", err)
-				}
+			b, err := fromFile(t, fileConfig(path))
+			if err == nil || !strings.Contains(err.Error(), "jwks_file "+path) {
+				t.Errorf("error %v", err)
 			}
-			do(t, a.Cleanup)
-			if references(fileConfig(path)) != 0 {
-				t.Error("the pool keeps the key set")
+			if b.ks.Held() != nil {
+				t.Error("there are keys nevertheless")
 			}
 		})
 	}
@@ -63,47 +66,45 @@ func TestJWKSFile(t *testing.T) {
 		tenant := newTenant()
 		first := tenant.SigningKID()
 		path := writeJWKS(t, tenant.JWKS())
-		cfg := fileConfig(path)
-		a, ks, logs := provisioned(t, nil, cfg)
-		serves := func(kid string) bool { return ks.current(time.Now()).key(kid) != nil }
-		if !serves(first) || ks.current(time.Now()).source != originFile {
-			t.Fatalf("not read at load: %+v", ks.status())
+		b, err := fromFile(t, fileConfig(path))
+		if err != nil {
+			t.Fatal(err)
 		}
-		do(t, a.Start)
+		if !b.serves(first) || b.ks.Status().Source != originFile {
+			t.Fatalf("not read at load: %+v", b.ks.Status())
+		}
+		b.ks.Start()
 
 		second := tenant.Rotate("")
 		rewrite(t, path, tenant.JWKS())
-		if s := ks.awaitKey(t.Context(), second, nobody); s.key(second) == nil {
+		if s := b.ks.AwaitKey(t.Context(), second, Nobody); s.Key(second) == nil {
 			t.Error("an unknown kid does not read the file")
 		}
 
 		third := tenant.Rotate("")
 		rewrite(t, path, tenant.JWKS())
 		advance(10 * time.Minute)
-		if !serves(third) || serves(first) {
+		if !b.serves(third) || b.serves(first) {
 			t.Error("not read again after refresh_interval")
 		}
 
 		fourth := tenant.Rotate("")
 		rewrite(t, path, tenant.JWKS())
-		next, _, _ := provisioned(t, nil, cfg)
-		if !serves(fourth) {
-			t.Error("not read again on a reload")
+		if err := b.ks.ReadFile(); err != nil || !b.serves(fourth) {
+			t.Errorf("not read again on a reload: %v", err)
 		}
-		do(t, next.Start, a.Stop, a.Cleanup)
 
 		rewrite(t, path, []byte("{"))
-		if _, err := new(App).keySet(cfg); err == nil {
+		if b.ks.ReadFile() == nil {
 			t.Error("a reload with a broken file succeeded")
 		}
 		advance(48 * time.Hour)
-		if !serves(fourth) {
+		if !b.serves(fourth) {
 			t.Error("the old keys are gone, although a file has no outage")
 		}
-		if logs.Len() == 0 || references(cfg) != 1 {
-			t.Errorf("log %v, %d references", logs.All(), references(cfg))
+		if b.logs.Len() == 0 {
+			t.Error("nothing was logged")
 		}
-		do(t, next.Stop, next.Cleanup)
 	})
 }
 
@@ -120,13 +121,15 @@ func TestMaxStaleZeroDoesNotApplyToAFile(t *testing.T) {
 		path := writeJWKS(t, tenant.JWKS())
 		cfg := fileConfig(path)
 		cfg.MaxStale = 0
-		a, ks, _ := provisioned(t, nil, cfg)
-		do(t, a.Start)
+		b, err := fromFile(t, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.ks.Start()
 		rewrite(t, path, nil)
 		advance(time.Hour)
-		if s := ks.current(time.Now()); s == nil || s.key(tenant.SigningKID()) == nil || ks.status().LastError == "" {
-			t.Errorf("the old keys are gone: %+v", ks.status())
+		if !b.serves(tenant.SigningKID()) || b.ks.Status().LastError == "" {
+			t.Errorf("the old keys are gone: %+v", b.ks.Status())
 		}
-		do(t, a.Stop, a.Cleanup)
 	})
 }

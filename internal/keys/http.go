@@ -1,4 +1,4 @@
-package logtoauth
+package keys
 
 import (
 	"context"
@@ -26,7 +26,7 @@ const (
 
 // newTenantClient returns the HTTP client for one tenant. It has a transport
 // of its own: another tenant's CA must not vouch for this one's keys.
-func newTenantClient(cfg tenantConfig) (*http.Client, error) {
+func newTenantClient(cfg Config) (*http.Client, error) {
 	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
 	if cfg.TrustedCA != "" {
 		tlsConfig.RootCAs = x509.NewCertPool()

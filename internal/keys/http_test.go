@@ -1,4 +1,4 @@
-package logtoauth
+package keys
 
 import (
 	"bytes"
@@ -22,7 +22,7 @@ import (
 
 // overHTTPS is the config for a tenant behind a TLS server that is trusted by
 // its certificate alone.
-func overHTTPS(server *httptest.Server) tenantConfig {
+func overHTTPS(server *httptest.Server) Config {
 	cfg := testConfig()
 	cfg.Endpoint = server.URL
 	cfg.TrustedCA = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
@@ -30,9 +30,9 @@ func overHTTPS(server *httptest.Server) tenantConfig {
 }
 
 // connected is a bench before a tenant on a real socket.
-func connected(t *testing.T, tenant *devtenant.Tenant, cfg tenantConfig) *bench {
+func connected(t *testing.T, tenant *devtenant.Tenant, cfg Config) *bench {
 	t.Helper()
-	ks, err := newKeySet(cfg)
+	ks, err := New(cfg, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,15 +47,15 @@ func TestTrustedCAFile(t *testing.T) {
 	cfg := overHTTPS(server.Server)
 	cfg.TrustedCA = ""
 	b = connected(t, server.Tenant, cfg)
-	if b.ks.await(t.Context(), nobody) != nil {
+	if b.ks.Await(t.Context(), Nobody) != nil {
 		t.Fatal("a certificate that the system does not trust was accepted")
 	}
-	if b.reason() != failureTLS || !strings.Contains(b.ks.status().LastError, "certificate") {
-		t.Errorf("%s: %s", b.reason(), b.ks.status().LastError)
+	if b.reason() != failureTLS || !strings.Contains(b.ks.Status().LastError, "certificate") {
+		t.Errorf("%s: %s", b.reason(), b.ks.Status().LastError)
 	}
 
 	cfg.TrustedCA = "no PEM"
-	if _, err := newKeySet(cfg); err == nil || !strings.Contains(err.Error(), "trusted_ca_file") {
+	if _, err := New(cfg, nil); err == nil || !strings.Contains(err.Error(), "trusted_ca_file") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -67,7 +67,7 @@ func TestTLSFailureIsLoggedOnceAndItsRecoveryOnce(t *testing.T) {
 	trusted := transport.TLSClientConfig.RootCAs
 	transport.TLSClientConfig.RootCAs = nil
 	for range 5 {
-		if b.ks.refreshNow(t.Context()) == nil {
+		if b.ks.RefreshNow(t.Context()) == nil {
 			t.Fatal("an untrusted certificate was accepted")
 		}
 	}
@@ -218,7 +218,7 @@ func TestEndDuringAFetchThatHangs(t *testing.T) {
 	cfg := testConfig()
 	cfg.Endpoint = "http://" + listener.Addr().String()
 	b := connected(t, nil, cfg)
-	b.ks.start()
+	b.ks.Start()
 	conn := <-accepted
 	defer conn.Close()
 	if err := b.ks.Destruct(); err != nil {
@@ -240,8 +240,8 @@ func TestProxyFromTheEnvironment(t *testing.T) {
 		cfg := testConfig()
 		cfg.Endpoint, cfg.InsecureHTTP = endpoint, true
 		b := connected(t, nil, cfg)
-		if b.ks.await(t.Context(), nobody) == nil {
-			t.Fatal(b.ks.status().LastError)
+		if b.ks.Await(t.Context(), Nobody) == nil {
+			t.Fatal(b.ks.Status().LastError)
 		}
 		return
 	}

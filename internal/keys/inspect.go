@@ -1,4 +1,4 @@
-package logtoauth
+package keys
 
 import (
 	"bytes"
@@ -11,17 +11,19 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/legible"
 )
 
-// tenantReport is what a check of a tenant found.
-type tenantReport struct {
+// Inspection is what a check of a tenant found.
+type Inspection struct {
 	OK       bool        `json:"ok"`
 	Endpoint string      `json:"endpoint,omitempty"`
 	Accepted []string    `json:"accepted_issuers"`
 	Issuer   string      `json:"discovered_issuer,omitempty"`
 	JWKSURI  string      `json:"jwks_uri,omitempty"`
-	Requests []exchange  `json:"requests"`
-	Keys     []keyStatus `json:"keys"`
+	Requests []Exchange  `json:"requests"`
+	Keys     []KeyStatus `json:"keys"`
 	LeftOut  []string    `json:"left_out,omitempty"`
 	Clock    *int64      `json:"clock_difference_seconds,omitempty"` // how far the tenant's is ahead
 	Warnings []string    `json:"warnings,omitempty"`
@@ -29,8 +31,8 @@ type tenantReport struct {
 	Advice   string      `json:"advice,omitempty"`
 }
 
-// exchange is one request to the tenant and how it was answered.
-type exchange struct {
+// Exchange is one request to the tenant and how it was answered.
+type Exchange struct {
 	URL          string `json:"url"`
 	Status       string `json:"status,omitempty"`
 	Error        string `json:"error,omitempty"`
@@ -43,9 +45,9 @@ type exchange struct {
 	body  *bytes.Buffer
 }
 
-// inspectTenant fetches a tenant's keys once, in the way a key set does, and
+// Inspect fetches a tenant's keys once, in the way a key set does, and
 // reports what it saw on the way.
-func inspectTenant(ctx context.Context, cfg tenantConfig) (*tenantReport, error) {
+func Inspect(ctx context.Context, cfg Config, leeway time.Duration) (*Inspection, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
@@ -60,17 +62,17 @@ func inspectTenant(ctx context.Context, cfg tenantConfig) (*tenantReport, error)
 	defer cancel()
 	got, err := source.fetch(ctx, true)
 
-	report := &tenantReport{
-		OK: err == nil, Endpoint: cfg.Endpoint, Accepted: cfg.acceptedIssuers(),
-		JWKSURI: legible(source.jwksURI), Requests: transport.exchanges, Keys: []keyStatus{},
+	report := &Inspection{
+		OK: err == nil, Endpoint: cfg.Endpoint, Accepted: cfg.AcceptedIssuers(),
+		JWKSURI: legible.Text(source.jwksURI), Requests: transport.exchanges, Keys: []KeyStatus{},
 	}
-	issuer := report.readExchanges(cfg)
+	issuer := report.readExchanges(cfg, leeway)
 	if err != nil {
-		report.Problem, report.Advice = errorText(err), fetchAdvice(err)
+		report.Problem, report.Advice = legible.Error(err), Advice(err)
 		return report, nil
 	}
 	for _, kid := range slices.Sorted(maps.Keys(got.keys)) {
-		report.Keys = append(report.Keys, got.keys[kid].status())
+		report.Keys = append(report.Keys, got.keys[kid].Status())
 	}
 	for _, key := range got.leftOut {
 		report.LeftOut = append(report.LeftOut, key.String())
@@ -82,23 +84,23 @@ func inspectTenant(ctx context.Context, cfg tenantConfig) (*tenantReport, error)
 // compareIssuer reports that tokens will be refused although the keys can be
 // fetched: a discovery document may name the endpoint as the issuer while the
 // site accepts others only, such as a custom domain, or one that is misspelled.
-func (report *tenantReport) compareIssuer(discovered string) {
+func (report *Inspection) compareIssuer(discovered string) {
 	switch {
 	case discovered == "":
 		report.Warnings = append(report.Warnings,
 			"no discovery document was read, since issuer and jwks-uri are given: whether the tenant's tokens have this issuer was not checked")
 	case !slices.Contains(report.Accepted, discovered):
 		report.OK = false
-		report.Problem = fmt.Sprintf("the tenant calls itself %.128q, and that is not an accepted issuer (%s): its tokens will be refused as %s",
-			discovered, strings.Join(report.Accepted, ", "), ReasonWrongIssuer)
-		report.Advice = "add issuer " + loggable(discovered) +
+		report.Problem = fmt.Sprintf("the tenant calls itself %.128q, and that is not an accepted issuer (%s): its tokens will be refused as wrong_issuer",
+			discovered, strings.Join(report.Accepted, ", "))
+		report.Advice = "add issuer " + legible.Field(discovered) +
 			"; the value must be exactly what the tokens have in iss. If all clients use a custom domain of this tenant, set endpoint to that domain"
 	}
 }
 
 // readExchanges takes from the answers what the fetch itself had no use for,
 // and returns the issuer of the discovery document, as it is there.
-func (report *tenantReport) readExchanges(cfg tenantConfig) (issuer string) {
+func (report *Inspection) readExchanges(cfg Config, leeway time.Duration) (issuer string) {
 	for _, e := range report.Requests {
 		if e.clock != nil {
 			report.Clock = e.clock
@@ -110,14 +112,13 @@ func (report *tenantReport) readExchanges(cfg tenantConfig) (issuer string) {
 		var document jwkMembers
 		if json.Unmarshal(e.body.Bytes(), &document) == nil {
 			issuer, _ = document.text("issuer")
-			report.Issuer = loggable(issuer)
+			report.Issuer = legible.Field(issuer)
 		}
 	}
-	leeway := int64(time.Duration(defaultLeeway) / time.Second)
-	if report.Clock != nil && (*report.Clock > leeway || *report.Clock < -leeway) {
+	if most := int64(leeway / time.Second); report.Clock != nil && (*report.Clock > most || *report.Clock < -most) {
 		report.Warnings = append(report.Warnings, fmt.Sprintf(
 			"the clocks differ by more than the leeway of %s: fresh tokens will be refused as not_yet_valid or expired; set the clock by NTP",
-			time.Duration(defaultLeeway)))
+			leeway))
 	}
 	if cfg.InsecureHTTP {
 		report.Warnings = append(report.Warnings, "insecure_http: who can change answers on the way can mint identities")
@@ -128,7 +129,7 @@ func (report *tenantReport) readExchanges(cfg tenantConfig) (issuer string) {
 // notingTransport notes each request and its answer.
 type notingTransport struct {
 	http.RoundTripper
-	exchanges []exchange
+	exchanges []Exchange
 }
 
 // RoundTrip implements http.RoundTripper. A client that follows redirects
@@ -137,16 +138,16 @@ func (t *notingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	started := time.Now()
 	resp, err := t.RoundTripper.RoundTrip(r)
 	took := time.Since(started)
-	e := exchange{URL: legible(r.URL.Redacted()), Milliseconds: took.Milliseconds()}
+	e := Exchange{URL: legible.Text(r.URL.Redacted()), Milliseconds: took.Milliseconds()}
 	if err != nil {
-		e.Error = errorText(err)
+		e.Error = legible.Error(err)
 		t.exchanges = append(t.exchanges, e)
 		return nil, err
 	}
-	e.Status = loggable(resp.Status)
-	e.ContentType = loggable(resp.Header.Get("Content-Type"))
-	e.CacheControl = loggable(resp.Header.Get("Cache-Control"))
-	e.ETag = loggable(resp.Header.Get("ETag"))
+	e.Status = legible.Field(resp.Status)
+	e.ContentType = legible.Field(resp.Header.Get("Content-Type"))
+	e.CacheControl = legible.Field(resp.Header.Get("Cache-Control"))
+	e.ETag = legible.Field(resp.Header.Get("ETag"))
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 		// The header is cut to seconds: on average the server's clock is half
 		// a second further. It was read somewhere in the middle.

@@ -1,4 +1,4 @@
-package logtoauth
+package keys
 
 import (
 	"crypto"
@@ -21,32 +21,35 @@ const (
 	// characters.
 	maxKIDLength = 256
 
-	// Below the lower bound an RSA key is not safe (RFC 7518 section 3.3);
-	// above the upper one, which crypto/tls has too, every signature costs so
-	// much that the tenant's key would slow the site.
-	minRSABits, maxRSABits = 2048, 8192
+	// MinRSABits is the size below which an RSA key is not safe (RFC 7518
+	// section 3.3).
+	MinRSABits = 2048
+
+	// maxRSABits is the size above which every signature costs so much that the
+	// tenant's key would slow the site. crypto/tls has the same bound.
+	maxRSABits = 8192
 )
 
-// verificationKey is one usable public key of a tenant. Its address is its
+// Key is one usable public key of a tenant. Its address is its
 // identity: it stays the same across refreshes while the JWK is unchanged, so
 // that whatever it verified earlier can be told from what another key of the
 // same ID would have.
-type verificationKey struct {
+type Key struct {
 	kid, kty, crv string
 	algorithms    []string
 	public        crypto.PublicKey
 }
 
-// allows tells whether the key may verify a signature of this algorithm. The
+// Allows reports whether the key may verify a signature of this algorithm. The
 // key's type and curve decide, and its `alg` where it has one: the token's
 // header never chooses how a key is used (RFC 8725 section 3.1).
-func (k *verificationKey) allows(alg string) bool {
+func (k *Key) Allows(alg string) bool {
 	return slices.Contains(k.algorithms, alg)
 }
 
 // same tells whether both keys of one ID were made of the same JWK. Type and
 // curve are the public key's.
-func (k *verificationKey) same(other *verificationKey) bool {
+func (k *Key) same(other *Key) bool {
 	public, ok := k.public.(interface{ Equal(crypto.PublicKey) bool })
 	return ok && slices.Equal(k.algorithms, other.algorithms) && public.Equal(other.public)
 }
@@ -68,10 +71,13 @@ func (m jwkMembers) text(name string) (string, error) {
 	return *value, nil
 }
 
+// Public returns the public key.
+func (k *Key) Public() crypto.PublicKey { return k.public }
+
 // parseJWK makes a key of one JWK (RFC 7517 section 4), or tells why it may
 // not verify access tokens. X.509 members are not looked at: jwkset would
 // compare certificates that nobody asked for and fetch those behind "x5u".
-func parseJWK(raw json.RawMessage) (*verificationKey, error) {
+func parseJWK(raw json.RawMessage) (*Key, error) {
 	var members jwkMembers
 	if err := json.Unmarshal(raw, &members); err != nil || members == nil {
 		return nil, errors.New("not a JSON object")
@@ -101,7 +107,7 @@ func parseJWK(raw json.RawMessage) (*verificationKey, error) {
 		}
 		algorithms = []string{alg}
 	}
-	return &verificationKey{kid: kid, kty: kty, crv: crv, algorithms: algorithms, public: public}, nil
+	return &Key{kid: kid, kty: kty, crv: crv, algorithms: algorithms, public: public}, nil
 }
 
 // keyID returns the `kid`, which tokens name their key by: a key without one
@@ -181,8 +187,8 @@ func publicKey(members jwkMembers) (key crypto.PublicKey, kty, crv string, err e
 // numbers that no RSA key has.
 func checkRSA(key *rsa.PublicKey) error {
 	switch bits := key.N.BitLen(); {
-	case bits < minRSABits || bits > maxRSABits:
-		return fmt.Errorf("its RSA modulus has %d bits, not %d to %d", bits, minRSABits, maxRSABits)
+	case bits < MinRSABits || bits > maxRSABits:
+		return fmt.Errorf("its RSA modulus has %d bits, not %d to %d", bits, MinRSABits, maxRSABits)
 	case key.N.Bit(0) == 0 || key.E < 3 || key.E%2 == 0:
 		return errors.New("it is no valid RSA key")
 	}

@@ -1,4 +1,4 @@
-package logtoauth
+package keys
 
 import (
 	"crypto/ecdsa"
@@ -115,8 +115,8 @@ func TestUsableKeysAndTheirAlgorithms(t *testing.T) {
 				t.Errorf("%+v", key)
 			}
 			for _, alg := range append(all, "ES256", "ES384", "ES512", "EdDSA", "HS256", "none", "") {
-				if key.allows(alg) != slices.Contains(tt.algorithms, alg) {
-					t.Errorf("allows(%q): %t", alg, key.allows(alg))
+				if key.Allows(alg) != slices.Contains(tt.algorithms, alg) {
+					t.Errorf("allows(%q): %t", alg, key.Allows(alg))
 				}
 			}
 		})
@@ -240,7 +240,7 @@ func TestCapturedKeySets(t *testing.T) {
 		"jwks-seeded-secp521r1.json":   {"IKq3GIfiExMtYPrSDmPgqozO4Yarbj9rHZpJkZ7Qjzk"},
 	} {
 		t.Run(file, func(t *testing.T) {
-			document, err := os.ReadFile(filepath.Join("testdata", "logto", file))
+			document, err := os.ReadFile(filepath.Join("..", "..", "testdata", "logto", file))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -260,7 +260,7 @@ func TestCapturedKeySets(t *testing.T) {
 	}
 }
 
-func keySet(tb testing.TB, keys ...jwk) []byte {
+func jwksOf(tb testing.TB, keys ...jwk) []byte {
 	tb.Helper()
 	return jwk{"keys": keys}.raw(tb)
 }
@@ -273,7 +273,7 @@ func TestOneBrokenKeyAmongGoodOnes(t *testing.T) {
 		"no key at all":   nil,
 	} {
 		for at := range 3 {
-			set, err := parseJWKS(keySet(t, slices.Insert([]jwk{good, other}, at, broken)...))
+			set, err := parseJWKS(jwksOf(t, slices.Insert([]jwk{good, other}, at, broken)...))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -306,7 +306,7 @@ func TestKeySetsWithoutAUsableKey(t *testing.T) {
 // Two keys with one kid: the token must not choose between them.
 func TestFirstOfTwoKeysWithOneKIDCounts(t *testing.T) {
 	first, second := curveJWK(t, elliptic.P256()), modulusJWK(t, 2048).with(jwk{"kid": "ec"})
-	set, err := parseJWKS(keySet(t, first, second))
+	set, err := parseJWKS(jwksOf(t, first, second))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -316,7 +316,7 @@ func TestFirstOfTwoKeysWithOneKIDCounts(t *testing.T) {
 		t.Errorf("the second is left out as %s", text)
 	}
 	// A broken first one does not take the place of a good second one.
-	set, err = parseJWKS(keySet(t, modulusJWK(t, 1024).with(jwk{"kid": "ec"}), first))
+	set, err = parseJWKS(jwksOf(t, modulusJWK(t, 1024).with(jwk{"kid": "ec"}), first))
 	if err != nil || set.keys["ec"] == nil {
 		t.Errorf("keys %v: %v", set, err)
 	}
@@ -324,7 +324,7 @@ func TestFirstOfTwoKeysWithOneKIDCounts(t *testing.T) {
 
 func TestKeyKeepsItsIdentityOnlyWhileItsJWKIsUnchanged(t *testing.T) {
 	original := modulusJWK(t, 2048)
-	previous, err := parseJWKS(keySet(t, original))
+	previous, err := parseJWKS(jwksOf(t, original))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -340,12 +340,12 @@ func TestKeyKeepsItsIdentityOnlyWhileItsJWKIsUnchanged(t *testing.T) {
 		"another type":        {curveJWK(t, elliptic.P256()).with(jwk{"kid": "rsa"}), false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			next, err := parseJWKS(keySet(t, tt.key))
+			next, err := parseJWKS(jwksOf(t, tt.key))
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := snapshot{keys: adopt(next.keys, previous.keys)}
-			if s.has(previous.keys["rsa"]) != tt.same {
+			s := Snapshot{keys: adopt(next.keys, previous.keys)}
+			if s.Has(previous.keys["rsa"]) != tt.same {
 				t.Errorf("same: %t", !tt.same)
 			}
 		})
@@ -358,7 +358,7 @@ func TestLeftOutKeysAreBoundedInTheLog(t *testing.T) {
 	for i := range 100 {
 		keys = append(keys, jwk{"kty": strings.Repeat("y", 5000), "kid": strings.Repeat(fmt.Sprint(i), 100)}, jwk{"kid": "a\nb"})
 	}
-	set, err := parseJWKS(keySet(t, keys...))
+	set, err := parseJWKS(jwksOf(t, keys...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -374,8 +374,8 @@ func TestLeftOutKeysAreBoundedInTheLog(t *testing.T) {
 // verify signatures, under an ID that can stand in a log.
 func FuzzParseJWKS(f *testing.F) {
 	for _, key := range []jwk{curveJWK(f, elliptic.P256()), curveJWK(f, elliptic.P521()), ed25519JWK(f), modulusJWK(f, 2048)} {
-		f.Add(keySet(f, key))
-		f.Add(keySet(f, key.with(jwk{"d": "AQAB"}), key.with(jwk{"alg": "ES256"}), key))
+		f.Add(jwksOf(f, key))
+		f.Add(jwksOf(f, key.with(jwk{"d": "AQAB"}), key.with(jwk{"alg": "ES256"}), key))
 	}
 	f.Fuzz(func(t *testing.T, document []byte) {
 		set, err := parseJWKS(document)
@@ -390,13 +390,13 @@ func FuzzParseJWKS(f *testing.F) {
 				t.Errorf("key %q: %+v", kid, key)
 			}
 			for _, alg := range []string{"none", "HS256", "HS384", "HS512", ""} {
-				if key.allows(alg) {
+				if key.Allows(alg) {
 					t.Errorf("%T allows %q", key.public, alg)
 				}
 			}
 			switch public := key.public.(type) {
 			case *rsa.PublicKey:
-				if bits := public.N.BitLen(); bits < minRSABits || bits > maxRSABits {
+				if bits := public.N.BitLen(); bits < MinRSABits || bits > maxRSABits {
 					t.Errorf("RSA of %d bits", bits)
 				}
 			case *ecdsa.PublicKey, ed25519.PublicKey:

@@ -1,9 +1,11 @@
-package logtoauth
+package keys
 
 import (
 	"encoding/json"
 	"errors"
 	"fmt"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/legible"
 )
 
 // maxReason and maxLeftOut bound what is kept, for the log, of keys that were
@@ -15,7 +17,7 @@ const (
 
 // jwks is what a JWK Set (RFC 7517 section 5) holds for us.
 type jwks struct {
-	keys    map[string]*verificationKey
+	keys    map[string]*Key
 	raw     []json.RawMessage // the JWKs of the keys, as they stood
 	leftOut []leftOutKey      // the first of them
 }
@@ -47,7 +49,7 @@ func parseJWKS(document []byte) (*jwks, error) {
 	if err := json.Unmarshal(members["keys"], &list); err != nil {
 		return nil, failure(failureMalformed, errors.New(`the key set has no array "keys"`))
 	}
-	set := &jwks{keys: make(map[string]*verificationKey)}
+	set := &jwks{keys: make(map[string]*Key)}
 	for i, raw := range list {
 		key, err := parseJWK(raw)
 		if err == nil && set.keys[key.kid] != nil {
@@ -55,7 +57,7 @@ func parseJWKS(document []byte) (*jwks, error) {
 		}
 		if err != nil {
 			if len(set.leftOut) < maxLeftOut {
-				set.leftOut = append(set.leftOut, leftOutKey{position: i, kid: rawKID(raw), reason: cut(legible(err.Error()), maxReason)})
+				set.leftOut = append(set.leftOut, leftOutKey{position: i, kid: rawKID(raw), reason: legible.Cut(legible.Text(err.Error()), maxReason)})
 			}
 			continue
 		}
@@ -87,8 +89,8 @@ func rawKID(raw json.RawMessage) string {
 
 // adopt replaces keys that are unchanged by those of the previous set, which
 // keeps their identity.
-func adopt(keys, previous map[string]*verificationKey) map[string]*verificationKey {
-	adopted := make(map[string]*verificationKey, len(keys))
+func adopt(keys, previous map[string]*Key) map[string]*Key {
+	adopted := make(map[string]*Key, len(keys))
 	for kid, key := range keys {
 		if old := previous[kid]; old != nil && key.same(old) {
 			key = old

@@ -1,4 +1,4 @@
-package logtoauth
+package keys
 
 import (
 	"context"
@@ -30,7 +30,7 @@ func retryDelay(n int, bound time.Duration) time.Duration {
 
 // refresh is the goroutine of a key set. All fetches happen here, one at a
 // time, from the first start to the pool's destructor.
-func (ks *KeySet) refresh() {
+func (ks *Set) refresh() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ks.life.Err() == nil {
@@ -49,7 +49,7 @@ func (ks *KeySet) refresh() {
 }
 
 // nextRound returns the round that is due, or how long there is none.
-func (ks *KeySet) nextRound(now time.Time) (*round, time.Duration) {
+func (ks *Set) nextRound(now time.Time) (*round, time.Duration) {
 	ks.mu.Lock()
 	defer ks.mu.Unlock()
 	putOff := !ks.forcedAt.IsZero()
@@ -76,35 +76,37 @@ func (ks *KeySet) nextRound(now time.Time) (*round, time.Duration) {
 }
 
 // run fetches once and ends the round.
-func (ks *KeySet) run(r *round) {
+func (ks *Set) run(r *round) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ks.life, ks.cfg.FetchTimeout)
 	defer cancel()
-	environment := ks.environment()
-	if ks.store != nil && ks.current(began) == nil {
-		ks.store.beginLoad(ks, environment.storage)
+	env := ks.environment()
+	if ks.store != nil && ks.Current(began) == nil {
+		ks.store.beginLoad(ks, env.Storage)
 	}
-	toStore := ks.store != nil && environment.storage != nil && ks.store.isDue(began)
+	toStore := ks.store != nil && env.Storage != nil && ks.store.isDue(began)
 	got, err := ks.source.fetch(ctx, r.unconditional || toStore)
 	switch {
 	case ks.life.Err() != nil:
 		r.err = ks.life.Err()
 	case err != nil:
 		r.err = err
-		ks.failed(ctx, err, environment)
+		ks.failed(ctx, err, env)
 	default:
-		ks.succeeded(got, began, environment)
+		ks.succeeded(got, began, env)
 	}
 	ks.mu.Lock()
 	ks.running = nil
 	ks.mu.Unlock()
 	close(r.done)
-	now := time.Now()
-	ks.tokens.sweep(ks.current(now), now)
+	if ks.afterRound != nil {
+		now := time.Now()
+		ks.afterRound(ks.Current(now), now)
+	}
 }
 
 // succeeded publishes what was fetched and sets the clock for the next time.
-func (ks *KeySet) succeeded(got *fetched, began time.Time, env *environment) {
+func (ks *Set) succeeded(got *fetched, began time.Time, env *Environment) {
 	from := originTenant
 	if _, ok := ks.source.(fileSource); ok {
 		from = originFile
@@ -122,13 +124,13 @@ func (ks *KeySet) succeeded(got *fetched, began time.Time, env *environment) {
 
 // failed keeps the last good keys, or falls back on stored ones, and sets the
 // clock for the next attempt.
-func (ks *KeySet) failed(ctx context.Context, err error, env *environment) {
+func (ks *Set) failed(ctx context.Context, err error, env *Environment) {
 	ks.markFailing()
-	if ks.store != nil && ks.current(time.Now()) == nil {
+	if ks.store != nil && ks.Current(time.Now()) == nil {
 		ks.fallBack(ctx, env)
 	}
 	now := time.Now()
-	s := ks.current(now)
+	s := ks.Current(now)
 	ks.mu.Lock()
 	ks.progress.failures++
 	bound := maxRetryKeyless
@@ -147,7 +149,7 @@ func (ks *KeySet) failed(ctx context.Context, err error, env *environment) {
 }
 
 // markFailing starts the count of max_stale for the keys that are held.
-func (ks *KeySet) markFailing() {
+func (ks *Set) markFailing() {
 	ks.mu.Lock()
 	defer ks.mu.Unlock()
 	if s := ks.held.Load(); s != nil && !s.failing {
@@ -161,7 +163,7 @@ func (ks *KeySet) markFailing() {
 // requests that wait for this round lose their patience. Until the tenant has
 // answered they are the best there is; they are not read before it had its
 // chance, since a key that it has withdrawn may still be in them.
-func (ks *KeySet) fallBack(ctx context.Context, env *environment) {
+func (ks *Set) fallBack(ctx context.Context, env *Environment) {
 	stored := ks.store.await(ctx)
 	if stored == nil {
 		return

@@ -1,6 +1,7 @@
-package logtoauth
+package keys
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -8,6 +9,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/legible"
 )
 
 // progress is how a key set has fared.
@@ -20,19 +23,19 @@ type progress struct {
 	leftOut  string          // keys that were left out, as last logged
 }
 
-// fetchReport tells of one fetch.
-type fetchReport struct {
-	issuer string    // the tenant, by its first accepted issuer
-	result string    // "ok", "unchanged" or the kind of failure
-	keys   int       // how many serve now
-	lastOK time.Time // when the last successful fetch began; zero: never
+// FetchReport tells of one fetch.
+type FetchReport struct {
+	Issuer string    // the tenant, by its first accepted issuer
+	Result string    // "ok", "unchanged" or the kind of failure
+	Keys   int       // how many serve now
+	LastOK time.Time // when the last successful fetch began; zero: never
 }
 
-// tenantStatus is what the admin API shows of a key set.
-type tenantStatus struct {
+// Status is what the admin API shows of a key set.
+type Status struct {
 	Issuers     []string    `json:"issuers"`
 	JWKSURI     string      `json:"jwks_uri"`
-	Keys        []keyStatus `json:"keys"`
+	Keys        []KeyStatus `json:"keys"`
 	Source      keyOrigin   `json:"source"`
 	FetchedAt   time.Time   `json:"fetched_at,omitzero"`
 	NextFetchAt time.Time   `json:"next_fetch_at,omitzero"`
@@ -40,44 +43,59 @@ type tenantStatus struct {
 	Fetches     uint64      `json:"fetches"`
 }
 
-type keyStatus struct {
+type KeyStatus struct {
 	KID        string   `json:"kid"`
 	KTY        string   `json:"kty"`
 	CRV        string   `json:"crv"`
 	Algorithms []string `json:"algorithms"`
 }
 
-// name is what logs and metrics call the tenant.
-func (c tenantConfig) name() string { return c.acceptedIssuers()[0] }
+// Name is what logs and metrics call the tenant.
+func (ks *Set) Name() string { return ks.cfg.name() }
 
-// status describes the key set as it is now, keys that have gone stale
+// Compare orders key sets by their names, in the same way at any time.
+func Compare(a, b *Set) int {
+	return cmp.Or(cmp.Compare(a.cfg.name(), b.cfg.name()), cmp.Compare(a.cfg.trust(), b.cfg.trust()))
+}
+
+func (c Config) name() string { return c.AcceptedIssuers()[0] }
+
+// LastError is why the last fetch failed, or nil if it did not.
+func (ks *Set) LastError() error {
+	ks.mu.Lock()
+	defer ks.mu.Unlock()
+	return ks.progress.lastErr
+}
+
+// Status describes the key set as it is now, keys that have gone stale
 // included.
-func (ks *KeySet) status() tenantStatus {
-	status := tenantStatus{Issuers: ks.cfg.acceptedIssuers(), JWKSURI: ks.cfg.JWKSURI, Keys: []keyStatus{}}
+func (ks *Set) Status() Status {
+	status := Status{Issuers: ks.cfg.AcceptedIssuers(), JWKSURI: ks.cfg.JWKSURI, Keys: []KeyStatus{}}
 	ks.mu.Lock()
 	status.NextFetchAt, status.Fetches = ks.nextAt, ks.progress.fetches
 	if ks.progress.lastErr != nil {
-		status.LastError = errorText(ks.progress.lastErr)
+		status.LastError = legible.Error(ks.progress.lastErr)
 	}
 	ks.mu.Unlock()
 	s := ks.held.Load()
 	if s == nil {
 		return status
 	}
-	status.JWKSURI, status.Source, status.FetchedAt = legible(s.jwksURI), s.source, s.fetchedAt
+	status.JWKSURI, status.Source, status.FetchedAt = legible.Text(s.jwksURI), s.source, s.fetchedAt
 	for _, kid := range slices.Sorted(maps.Keys(s.keys)) {
-		status.Keys = append(status.Keys, s.keys[kid].status())
+		status.Keys = append(status.Keys, s.keys[kid].Status())
 	}
 	return status
 }
 
-func (k *verificationKey) status() keyStatus {
-	return keyStatus{KID: legible(k.kid), KTY: k.kty, CRV: k.crv, Algorithms: slices.Clone(k.algorithms)}
+// Status describes the key.
+func (k *Key) Status() KeyStatus {
+	return KeyStatus{KID: legible.Text(k.kid), KTY: k.kty, CRV: k.crv, Algorithms: slices.Clone(k.algorithms)}
 }
 
 // reportSuccess logs what is new: that keys are there again, that they have
 // changed, that some were left out.
-func (ks *KeySet) reportSuccess(old, s *snapshot, got *fetched, env *environment) {
+func (ks *Set) reportSuccess(old, s *Snapshot, got *fetched, env *Environment) {
 	ks.mu.Lock()
 	before := ks.progress
 	leftOut := leftOutText(got.leftOut)
@@ -106,7 +124,7 @@ func (ks *KeySet) reportSuccess(old, s *snapshot, got *fetched, env *environment
 // reportFailure logs a failed fetch the first time that it fails in this way
 // in this outage, with what to do about it. It is a warning while keys still serve, and an error once
 // there is nothing left to decide with.
-func (ks *KeySet) reportFailure(err error, s *snapshot, env *environment) {
+func (ks *Set) reportFailure(err error, s *Snapshot, env *Environment) {
 	kind, status := kindOf(err)
 	logAs, message := env.log().Warn, "fetching keys failed; the last good keys serve on"
 	if s == nil {
@@ -125,39 +143,39 @@ func (ks *KeySet) reportFailure(err error, s *snapshot, env *environment) {
 	ks.mu.Unlock()
 	if first {
 		logAs(message, zap.String("tenant", ks.cfg.name()), zap.String("reason", string(kind)),
-			zap.String("error", errorText(err)), zap.String("advice", fetchAdvice(err)))
+			zap.String("error", legible.Error(err)), zap.String("advice", Advice(err)))
 	}
 	ks.observe(env, string(kind), s)
 }
 
-func (ks *KeySet) observe(env *environment, result string, s *snapshot) {
-	if env.observer == nil {
+func (ks *Set) observe(env *Environment, result string, s *Snapshot) {
+	if env.Observer == nil {
 		return
 	}
-	report := fetchReport{issuer: ks.cfg.name(), result: result}
+	report := FetchReport{Issuer: ks.cfg.name(), Result: result}
 	if s != nil {
-		report.keys = len(s.keys)
+		report.Keys = len(s.keys)
 	}
 	if held := ks.held.Load(); held != nil {
-		report.lastOK = held.fetchedAt
+		report.LastOK = held.fetchedAt
 	}
-	env.observer(report)
+	env.Observer(report)
 }
 
 // keyChanges lists the IDs of keys that came and went, for people. The first
 // keys of a process are no change.
-func keyChanges(old, s *snapshot) (added, removed []string) {
+func keyChanges(old, s *Snapshot) (added, removed []string) {
 	if old == nil {
 		return nil, nil
 	}
 	for _, kid := range slices.Sorted(maps.Keys(s.keys)) {
-		if !old.has(s.keys[kid]) {
-			added = append(added, legible(kid))
+		if !old.Has(s.keys[kid]) {
+			added = append(added, legible.Text(kid))
 		}
 	}
 	for _, kid := range slices.Sorted(maps.Keys(old.keys)) {
-		if !s.has(old.keys[kid]) {
-			removed = append(removed, legible(kid))
+		if !s.Has(old.keys[kid]) {
+			removed = append(removed, legible.Text(kid))
 		}
 	}
 	return added, removed

@@ -1,4 +1,4 @@
-package logtoauth
+package keys
 
 import (
 	"context"
@@ -26,11 +26,11 @@ func ready(t *testing.T) *bench {
 // that took and whether the key was there in the end.
 func (b *bench) ask(ctx context.Context, kid string) (time.Duration, bool) {
 	began := time.Now()
-	s := b.ks.current(began)
-	if s == nil || s.key(kid) == nil {
-		s = b.ks.awaitKey(ctx, kid, nobody)
+	s := b.ks.Current(began)
+	if s == nil || s.Key(kid) == nil {
+		s = b.ks.AwaitKey(ctx, kid, Nobody)
 	}
-	return time.Since(began), s != nil && s.key(kid) != nil
+	return time.Since(began), s != nil && s.Key(kid) != nil
 }
 
 func TestImmediateRotationRefusesNoGoodToken(t *testing.T) {
@@ -83,9 +83,9 @@ func TestRotationDuringAFetchInFlight(t *testing.T) {
 					_, _ = e.Writer.Write(stale.Body)
 				})
 				if forced {
-					go b.ks.awaitKey(t.Context(), "made-up", nobody)
+					go b.ks.AwaitKey(t.Context(), "made-up", Nobody)
 				} else {
-					go func() { _ = b.ks.refreshNow(t.Context()) }()
+					go func() { _ = b.ks.RefreshNow(t.Context()) }()
 				}
 				advance(time.Second)
 				kid := b.Rotate("")
@@ -134,39 +134,39 @@ func TestKeysComeAndGo(t *testing.T) {
 			t.Helper()
 			kid := b.Rotate("RS256")
 			b.fetched(t)
-			key := b.ks.current(time.Now()).key(kid)
-			if key == nil || !key.allows("RS256") || !key.allows("PS512") || key.allows("ES256") {
+			key := b.ks.Current(time.Now()).Key(kid)
+			if key == nil || !key.Allows("RS256") || !key.Allows("PS512") || key.Allows("ES256") {
 				t.Errorf("key %+v", key)
 			}
 		},
 		"a removed key is refused with the next snapshot": func(t *testing.T, b *bench, first string) {
 			t.Helper()
-			key := b.ks.current(time.Now()).key(first)
+			key := b.ks.Current(time.Now()).Key(first)
 			b.Rotate("")
 			b.RemoveKey(first)
 			advance(10 * time.Minute)
-			if s := b.ks.current(time.Now()); s.has(key) || s.key(first) != nil {
+			if s := b.ks.Current(time.Now()); s.Has(key) || s.Key(first) != nil {
 				t.Error("the removed key still serves")
 			}
 		},
 		"an unchanged key keeps its identity": func(t *testing.T, b *bench, first string) {
 			t.Helper()
-			key := b.ks.current(time.Now()).key(first)
+			key := b.ks.Current(time.Now()).Key(first)
 			b.Rotate("")
-			if s := b.fetched(t); !s.has(key) {
+			if s := b.fetched(t); !s.Has(key) {
 				t.Error("the key became another one")
 			}
-			if s := b.fetched(t); !s.has(key) { // 304
+			if s := b.fetched(t); !s.Has(key) { // 304
 				t.Error("the key became another one")
 			}
 		},
 		"other material under the same kid is another key": func(t *testing.T, b *bench, first string) {
 			t.Helper()
-			key := b.ks.current(time.Now()).key(first)
+			key := b.ks.Current(time.Now()).Key(first)
 			other := newTenant()
 			b.SetJWKS([]byte(replaceKID(other.JWKS(), other.SigningKID(), first)))
-			if s := b.fetched(t); s.has(key) || s.key(first) == nil {
-				t.Errorf("has the old one: %t", s.has(key))
+			if s := b.fetched(t); s.Has(key) || s.Key(first) == nil {
+				t.Errorf("has the old one: %t", s.Has(key))
 			}
 		},
 	} {
@@ -305,7 +305,7 @@ func TestProberThatDisconnectsDoesNotEndTheSharedFetch(t *testing.T) {
 		kid := b.Rotate("")
 		b.SetJWKSFault(devtenant.Slow)
 		ctx, disconnect := context.WithCancel(t.Context())
-		go b.ks.awaitKey(ctx, "made-up", nobody)
+		go b.ks.AwaitKey(ctx, "made-up", Nobody)
 		synctest.Wait()
 		found := make(chan bool)
 		go func() {
@@ -326,7 +326,7 @@ func TestKnownKeysAreNotDelayedByAFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := ready(t)
 		b.SetFault(devtenant.Hang)
-		go b.ks.awaitKey(t.Context(), "made-up", nobody)
+		go b.ks.AwaitKey(t.Context(), "made-up", Nobody)
 		synctest.Wait()
 		if waited, found := b.ask(t.Context(), b.SigningKID()); !found || waited != 0 {
 			t.Errorf("waited %v, found %t", waited, found)
@@ -342,11 +342,11 @@ func TestRequestThatGaveUpWaitsNoLonger(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		began := time.Now()
-		b.ks.await(ctx, nobody)
+		b.ks.Await(ctx, Nobody)
 		if waited := time.Since(began); waited != time.Second {
 			t.Errorf("waited %v", waited)
 		}
-		if after := b.ks.retryAfter(time.Now()); after != 1 {
+		if after := b.ks.RetryAfter(time.Now()); after != 1 {
 			t.Errorf("Retry-After: %d", after)
 		}
 	})
@@ -360,7 +360,7 @@ func TestRequestsBesideRefreshes(t *testing.T) {
 		for range 16 {
 			all.Go(func() {
 				for range 20 {
-					if err := b.ks.refreshNow(t.Context()); err != nil {
+					if err := b.ks.RefreshNow(t.Context()); err != nil {
 						t.Error(err)
 					}
 				}
@@ -368,8 +368,8 @@ func TestRequestsBesideRefreshes(t *testing.T) {
 			all.Go(func() {
 				for i := range 20 {
 					b.ask(t.Context(), fmt.Sprint("made-up-", i))
-					b.ks.status()
-					b.ks.retryAfter(time.Now())
+					b.ks.Status()
+					b.ks.RetryAfter(time.Now())
 				}
 			})
 			all.Go(func() {
@@ -403,13 +403,13 @@ func TestInternalEndpointWithAPublicIssuer(t *testing.T) {
 		cfg := testConfig()
 		cfg.Endpoint, cfg.InsecureHTTP = "http://logto:3001", true
 		b := newBench(t, tenant, cfg, nil)
-		if b.ks.await(t.Context(), nobody) != nil {
+		if b.ks.Await(t.Context(), Nobody) != nil {
 			t.Fatal("an issuer that nobody configured was accepted")
 		}
 		cfg.Issuers = []string{"https://login.example.com/oidc"}
 		b = newBench(t, tenant, cfg, nil)
-		if s := b.ks.await(t.Context(), nobody); s == nil || s.jwksURI != "http://logto:3001/oidc/jwks" {
-			t.Errorf("snapshot %+v: %s", s, b.ks.status().LastError)
+		if s := b.ks.Await(t.Context(), Nobody); s == nil || s.jwksURI != "http://logto:3001/oidc/jwks" {
+			t.Errorf("snapshot %+v: %s", s, b.ks.Status().LastError)
 		}
 	})
 }
@@ -471,7 +471,7 @@ func TestStaleETagDoesNotHideARotation(t *testing.T) {
 		"while a fetch that nobody forced is in flight": func(t *testing.T, b *bench) (string, bool) {
 			t.Helper()
 			b.SetJWKSFault(slowAndStale)
-			go func() { _ = b.ks.refreshNow(t.Context()) }()
+			go func() { _ = b.ks.RefreshNow(t.Context()) }()
 			synctest.Wait()
 			return b.Rotate(""), true
 		},
@@ -479,7 +479,7 @@ func TestStaleETagDoesNotHideARotation(t *testing.T) {
 			t.Helper()
 			b.SetJWKSFault(slowAndStale)
 			for range 2 {
-				go func() { _ = b.ks.refreshNow(t.Context()) }()
+				go func() { _ = b.ks.RefreshNow(t.Context()) }()
 				synctest.Wait()
 			}
 			return b.Rotate(""), true
@@ -494,7 +494,7 @@ func TestStaleETagDoesNotHideARotation(t *testing.T) {
 			b.ask(t.Context(), "made-up")
 			kid := b.Rotate("")
 			b.ask(t.Context(), kid)
-			_ = b.ks.refreshNow(t.Context())
+			_ = b.ks.RefreshNow(t.Context())
 			return kid, true
 		},
 	} {
@@ -532,23 +532,24 @@ func TestRotationAtAnyMomentOfTheFirstFetch(t *testing.T) {
 			b := newBench(t, tenant, testConfig(), nil)
 			// The observer is called when the snapshot is there and the round
 			// has not ended.
-			b.env.observer = func(fetchReport) { time.Sleep(slow * time.Millisecond) }
-			b.ks.start()
+			b.env.Observer = func(FetchReport) { time.Sleep(slow * time.Millisecond) }
+			b.ks.Start()
 			time.Sleep(time.Duration(at) * time.Millisecond)
 			kid := b.Rotate("")
-			v := validatorOf(b.ks)
-			v.rules.issuers = b.ks.cfg.acceptedIssuers()
 			var all sync.WaitGroup
 			for range 3 {
-				all.Go(func() {
-					_, refusal := v.validate(t.Context(), b.Token(devtenant.TokenRequest{Subject: "alice", ClientID: "spa", Resource: testAPI}), time.Now, nil)
-					if refusal != nil || !b.serves(kid) {
-						t.Errorf("%d ms after the start: %+v", at, refusal)
+				all.Go(func() { // what the validator does
+					s := b.ks.Await(t.Context(), Nobody)
+					if s != nil && s.Key(kid) == nil {
+						s = b.ks.AwaitKey(t.Context(), kid, Nobody)
+					}
+					if s == nil || s.Key(kid) == nil {
+						t.Errorf("%d ms after the start: %+v", at, s)
 					}
 				})
 			}
 			all.Wait()
-			if fetches := b.ks.status().Fetches; fetches > 2 {
+			if fetches := b.ks.Status().Fetches; fetches > 2 {
 				t.Errorf("%d ms after the start: %d fetches", at, fetches)
 			}
 		})

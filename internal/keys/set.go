@@ -1,8 +1,10 @@
-package logtoauth
+package keys
 
 import (
 	"context"
 	"math"
+	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,10 +18,10 @@ const (
 	forever time.Duration = math.MaxInt64
 )
 
-// snapshot is what a key set knew at one moment. It never changes.
-type snapshot struct {
+// Snapshot is what a key set knew at one moment. It never changes.
+type Snapshot struct {
 	issuers   []string // accepted values of `iss`
-	keys      map[string]*verificationKey
+	keys      map[string]*Key
 	fetchedAt time.Time // when the last successful fetch began
 	source    keyOrigin
 	jwksURI   string
@@ -35,25 +37,36 @@ const (
 	originFile    keyOrigin = "file"
 )
 
-// key returns the key with this ID, or nil.
-func (s *snapshot) key(kid string) *verificationKey { return s.keys[kid] }
+// Key returns the key with this ID, or nil.
+func (s *Snapshot) Key(kid string) *Key { return s.keys[kid] }
 
-// has tells whether this very key is still in the set. A key that was
+// Has reports whether this very key is still in the set. A key that was
 // withdrawn, or replaced by another under the same ID, is not.
-func (s *snapshot) has(k *verificationKey) bool { return s.keys[k.kid] == k }
+func (s *Snapshot) Has(k *Key) bool { return s.keys[k.kid] == k }
 
-// KeySet holds the keys of one tenant under one site's trust settings. It
+// Issuers returns the accepted values of `iss`.
+func (s *Snapshot) Issuers() []string { return slices.Clone(s.issuers) }
+
+// Len returns how many keys there are.
+func (s *Snapshot) Len() int { return len(s.keys) }
+
+// FetchedAt returns when the last successful fetch began.
+func (s *Snapshot) FetchedAt() time.Time { return s.fetchedAt }
+
+// Set holds the keys of one tenant under one site's trust settings. It
 // lives in a pool, outlasts config reloads and ends with the last config that
 // refers to it. Requests read an immutable snapshot through an atomic
 // pointer; one goroutine fetches, whoever asks for it.
-type KeySet struct {
-	cfg    tenantConfig
+type Set struct {
+	cfg    Config
 	source keySource
 	store  *keyStore // nil if keys are never stored
-	tokens *tokenCache
+
+	// afterRound is called after each fetch, whatever came of it.
+	afterRound func(s *Snapshot, now time.Time)
 
 	maxStale time.Duration
-	held     atomic.Pointer[snapshot]
+	held     atomic.Pointer[Snapshot]
 	waiting  waitingRoom
 
 	life       context.Context // ends with the key set
@@ -71,12 +84,15 @@ type KeySet struct {
 	progress         progress
 }
 
-// newKeySet does no I/O: it also runs in `caddy validate`.
-func newKeySet(cfg tenantConfig) (*KeySet, error) {
+// New makes a key set. It does no I/O: it also runs in `caddy validate`.
+// afterRound, if any, is called after each fetch with the snapshot that serves
+// now, or nil. It lasts as long as the key set, so it must hold on to nothing
+// of one config.
+func New(cfg Config, afterRound func(s *Snapshot, now time.Time)) (*Set, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	ks := &KeySet{cfg: cfg, tokens: newTokenCache(cfg.CacheSize), maxStale: cfg.MaxStale, wake: make(chan struct{}, 1)}
+	ks := &Set{cfg: cfg, afterRound: afterRound, maxStale: cfg.MaxStale, wake: make(chan struct{}, 1)}
 	if cfg.JWKSFile != "" {
 		ks.source = fileSource{path: cfg.JWKSFile}
 		// A file has no outage to wait out; its last good keys stay.
@@ -95,10 +111,10 @@ func newKeySet(cfg tenantConfig) (*KeySet, error) {
 	return ks, nil
 }
 
-// current returns the snapshot that requests are judged by, or nil if there
+// Current returns the snapshot that requests are judged by, or nil if there
 // is none, or only one that has outlived max_stale while fetches fail. It
 // takes no lock.
-func (ks *KeySet) current(now time.Time) *snapshot {
+func (ks *Set) Current(now time.Time) *Snapshot {
 	s := ks.held.Load()
 	if s == nil || s.failing && (ks.maxStale == 0 || now.Sub(s.fetchedAt) >= ks.maxStale) {
 		return nil
@@ -106,9 +122,12 @@ func (ks *KeySet) current(now time.Time) *snapshot {
 	return s
 }
 
-// start starts the refresher, once. Everyone who needs it calls this: the
+// Held returns the last snapshot, one that no longer serves included, or nil.
+func (ks *Set) Held() *Snapshot { return ks.held.Load() }
+
+// Start starts the refresher, once. Everyone who needs it calls this: the
 // app's Start, and a request that is earlier.
-func (ks *KeySet) start() {
+func (ks *Set) Start() {
 	ks.mu.Lock()
 	defer ks.mu.Unlock()
 	if ks.started || ks.closed {
@@ -121,9 +140,24 @@ func (ks *KeySet) start() {
 	ks.goroutines.Go(ks.refresh)
 }
 
+// Serving reports whether the key set has been started and has not ended.
+func (ks *Set) Serving() bool {
+	ks.mu.Lock()
+	defer ks.mu.Unlock()
+	return ks.started && !ks.closed
+}
+
+// ReachThrough replaces how the tenant is reached, before anything is fetched.
+// Tests put a tenant in memory there.
+func (ks *Set) ReachThrough(transport http.RoundTripper) {
+	if source, ok := ks.source.(*tenantSource); ok {
+		source.client.Transport = transport
+	}
+}
+
 // Destruct implements caddy.Destructor. It is the only end of a key set: a
 // reload that fails half-way stops the new app while the old config serves.
-func (ks *KeySet) Destruct() error {
+func (ks *Set) Destruct() error {
 	ks.mu.Lock()
 	ks.closed = true
 	ks.mu.Unlock()
@@ -143,9 +177,9 @@ func (ks *KeySet) Destruct() error {
 	return nil
 }
 
-// readFile reads the keys of a jwks_file when a config is loaded: without a
+// ReadFile reads the keys of a jwks_file when a config is loaded: without a
 // usable key the config is refused. Other key sets do nothing here.
-func (ks *KeySet) readFile() error {
+func (ks *Set) ReadFile() error {
 	file, ok := ks.source.(fileSource)
 	if !ok {
 		return nil
@@ -160,11 +194,11 @@ func (ks *KeySet) readFile() error {
 }
 
 // publish replaces the snapshot by one of these keys.
-func (ks *KeySet) publish(keys map[string]*verificationKey, jwksURI string, from keyOrigin, at time.Time) *snapshot {
+func (ks *Set) publish(keys map[string]*Key, jwksURI string, from keyOrigin, at time.Time) *Snapshot {
 	ks.mu.Lock()
 	defer ks.mu.Unlock()
-	s := &snapshot{issuers: ks.cfg.acceptedIssuers(), fetchedAt: at, source: from, jwksURI: jwksURI, failing: from == originStorage}
-	var previous map[string]*verificationKey
+	s := &Snapshot{issuers: ks.cfg.AcceptedIssuers(), fetchedAt: at, source: from, jwksURI: jwksURI, failing: from == originStorage}
+	var previous map[string]*Key
 	if old := ks.held.Load(); old != nil {
 		previous = old.keys
 	}

@@ -1,4 +1,4 @@
-package logtoauth
+package keys
 
 import (
 	"errors"
@@ -10,7 +10,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
@@ -22,8 +21,8 @@ import (
 const testEndpoint = "https://tenant.example"
 
 // testConfig has the defaults of the Caddyfile.
-func testConfig() tenantConfig {
-	return tenantConfig{
+func testConfig() Config {
+	return Config{
 		Endpoint: testEndpoint, RefreshInterval: 10 * time.Minute, RefreshCooldown: 5 * time.Second,
 		MaxStale: 24 * time.Hour, FetchTimeout: 5 * time.Second,
 	}
@@ -37,29 +36,30 @@ func newTenant() *devtenant.Tenant {
 // own. It belongs into a synctest bubble: nothing takes real time.
 type bench struct {
 	*devtenant.Tenant
-	ks   *KeySet
-	env  *environment
+	ks   *Set
+	env  *Environment
 	logs *observer.ObservedLogs
 }
 
-func newBench(tb testing.TB, tenant *devtenant.Tenant, cfg tenantConfig, storage certmagic.Storage) *bench {
+func newBench(tb testing.TB, tenant *devtenant.Tenant, cfg Config, storage Storage) *bench {
 	tb.Helper()
+	if tenant == nil { // keys of a file
+		return newBenchOver(tb, nil, unreachable, cfg, storage)
+	}
 	return newBenchOver(tb, tenant, devtenanttest.Transport(tenant), cfg, storage)
 }
 
-func newBenchOver(tb testing.TB, tenant *devtenant.Tenant, transport http.RoundTripper, cfg tenantConfig, storage certmagic.Storage) *bench {
+func newBenchOver(tb testing.TB, tenant *devtenant.Tenant, transport http.RoundTripper, cfg Config, storage Storage) *bench {
 	tb.Helper()
-	ks, err := newKeySet(cfg)
+	ks, err := New(cfg, nil)
 	if err != nil {
-		tb.Fatalf("newKeySet: %v", err)
+		tb.Fatalf("New: %v", err)
 	}
-	if source, ok := ks.source.(*tenantSource); ok {
-		source.client.Transport = transport
-	}
+	ks.ReachThrough(transport)
 	core, logs := observer.New(zapcore.InfoLevel)
-	b := &bench{Tenant: tenant, ks: ks, env: &environment{logger: zap.New(core), storage: storage}, logs: logs}
-	ks.attach(b.env)
-	ks.goLive(b.env)
+	b := &bench{Tenant: tenant, ks: ks, env: &Environment{Logger: zap.New(core), Storage: storage}, logs: logs}
+	ks.Attach(b.env)
+	ks.GoLive(b.env)
 	tb.Cleanup(func() {
 		if err := ks.Destruct(); err != nil {
 			tb.Errorf("Destruct: %v", err)
@@ -70,17 +70,17 @@ func newBenchOver(tb testing.TB, tenant *devtenant.Tenant, transport http.RoundT
 
 // serves tells whether a request would find this key now.
 func (b *bench) serves(kid string) bool {
-	s := b.ks.current(time.Now())
-	return s != nil && s.key(kid) != nil
+	s := b.ks.Current(time.Now())
+	return s != nil && s.Key(kid) != nil
 }
 
 // fetched makes the key set fetch now and expects that to succeed.
-func (b *bench) fetched(t *testing.T) *snapshot {
+func (b *bench) fetched(t *testing.T) *Snapshot {
 	t.Helper()
-	if err := b.ks.refreshNow(t.Context()); err != nil {
+	if err := b.ks.RefreshNow(t.Context()); err != nil {
 		t.Fatalf("fetching: %v", err)
 	}
-	return b.ks.current(time.Now())
+	return b.ks.Current(time.Now())
 }
 
 // logged counts the log entries of this message.
@@ -117,25 +117,25 @@ func TestTenantSettingsAndTheirMends(t *testing.T) {
 	const durations = "refresh_interval and fetch_timeout must be positive, refresh_cooldown and max_stale not negative"
 	const plain = " is plain http: who can change its answers on the way can mint identities; use https, or add insecure_http"
 	for name, test := range map[string]struct {
-		change func(*tenantConfig)
+		change func(*Config)
 		want   string
 	}{
-		"no interval":           {func(c *tenantConfig) { c.RefreshInterval = 0 }, durations},
-		"no timeout":            {func(c *tenantConfig) { c.FetchTimeout = 0 }, durations},
-		"cooldown before now":   {func(c *tenantConfig) { c.RefreshCooldown = -1 }, durations},
-		"stale before now":      {func(c *tenantConfig) { c.MaxStale = -1 }, durations},
-		"no tenant":             {func(c *tenantConfig) { c.Endpoint = "" }, "one of endpoint and issuer is needed"},
-		"a file of nobody's":    {func(c *tenantConfig) { c.JWKSFile = "keys.json" }, "jwks_file needs issuer"},
-		"no way to the keys":    {func(c *tenantConfig) { c.Endpoint, c.Issuers = "", []string{"https://a.example/oidc"} }, "endpoint is needed, or issuer and jwks_uri"},
-		"an endpoint over http": {func(c *tenantConfig) { c.Endpoint = "http://tenant.example" }, "endpoint: http://tenant.example" + plain},
-		"keys over http":        {func(c *tenantConfig) { c.JWKSURI = "http://tenant.example/jwks" }, "jwks_uri: http://tenant.example/jwks" + plain},
-		"cooldown of nought":    {func(c *tenantConfig) { c.RefreshCooldown = 0 }, ""},
-		"nothing may be stale":  {func(c *tenantConfig) { c.MaxStale = 0 }, ""},
-		"a file and its issuer": {func(c *tenantConfig) {
+		"no interval":           {func(c *Config) { c.RefreshInterval = 0 }, durations},
+		"no timeout":            {func(c *Config) { c.FetchTimeout = 0 }, durations},
+		"cooldown before now":   {func(c *Config) { c.RefreshCooldown = -1 }, durations},
+		"stale before now":      {func(c *Config) { c.MaxStale = -1 }, durations},
+		"no tenant":             {func(c *Config) { c.Endpoint = "" }, "one of endpoint and issuer is needed"},
+		"a file of nobody's":    {func(c *Config) { c.JWKSFile = "keys.json" }, "jwks_file needs issuer"},
+		"no way to the keys":    {func(c *Config) { c.Endpoint, c.Issuers = "", []string{"https://a.example/oidc"} }, "endpoint is needed, or issuer and jwks_uri"},
+		"an endpoint over http": {func(c *Config) { c.Endpoint = "http://tenant.example" }, "endpoint: http://tenant.example" + plain},
+		"keys over http":        {func(c *Config) { c.JWKSURI = "http://tenant.example/jwks" }, "jwks_uri: http://tenant.example/jwks" + plain},
+		"cooldown of nought":    {func(c *Config) { c.RefreshCooldown = 0 }, ""},
+		"nothing may be stale":  {func(c *Config) { c.MaxStale = 0 }, ""},
+		"a file and its issuer": {func(c *Config) {
 			c.Endpoint, c.JWKSFile, c.Issuers = "", "keys.json", []string{"https://a.example/oidc"}
 		}, ""},
 		"issuer and keys, no endpoint": {
-			func(c *tenantConfig) {
+			func(c *Config) {
 				c.Endpoint, c.Issuers, c.JWKSURI = "", []string{"https://a.example/oidc"}, "https://a.example/jwks"
 			}, "",
 		},
@@ -155,13 +155,13 @@ func TestTenantSettingsAndTheirMends(t *testing.T) {
 func TestWhenTheDiscoveryDocumentIsNeeded(t *testing.T) {
 	const keys, issuer = "https://a.example/jwks", "https://a.example/oidc"
 	for _, test := range []struct {
-		cfg  tenantConfig
+		cfg  Config
 		want bool
 	}{
-		{tenantConfig{}, true},
-		{tenantConfig{Issuers: []string{issuer}}, true}, // for the keys' address
-		{tenantConfig{JWKSURI: keys}, true},             // to confirm the issuer
-		{tenantConfig{JWKSURI: keys, Issuers: []string{issuer}}, false},
+		{Config{}, true},
+		{Config{Issuers: []string{issuer}}, true}, // for the keys' address
+		{Config{JWKSURI: keys}, true},             // to confirm the issuer
+		{Config{JWKSURI: keys, Issuers: []string{issuer}}, false},
 	} {
 		if got := test.cfg.discovers(); got != test.want {
 			t.Errorf("%+v: %t", test.cfg, got)
@@ -175,8 +175,8 @@ func TestKeysAreFetchedWhenStarted(t *testing.T) {
 		if got := b.Counts(); got.Discovery+got.JWKS != 0 {
 			t.Fatalf("fetched before the start: %+v", got)
 		}
-		b.ks.start()
-		s := b.ks.await(t.Context(), nobody)
+		b.ks.Start()
+		s := b.ks.Await(t.Context(), Nobody)
 		if s == nil {
 			t.Fatal("no snapshot")
 		}
@@ -197,11 +197,11 @@ func TestKeysAreAsOldAsTheQuestion(t *testing.T) {
 		tenant.SetJWKSFault(devtenant.Slow)
 		b := newBench(t, tenant, testConfig(), nil)
 		asked := time.Now()
-		b.ks.start()
+		b.ks.Start()
 		advance(2 * time.Second)
 		b.Release()
 		synctest.Wait()
-		if s := b.ks.current(time.Now()); s == nil || !s.fetchedAt.Equal(asked) {
+		if s := b.ks.Current(time.Now()); s == nil || !s.fetchedAt.Equal(asked) {
 			t.Errorf("asked at %v: %+v", asked, s)
 		}
 	})
@@ -210,10 +210,10 @@ func TestKeysAreAsOldAsTheQuestion(t *testing.T) {
 func TestTokenOfAFreshlyRotatedKeyIsFoundAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, newTenant(), testConfig(), nil)
-		b.ks.await(t.Context(), nobody)
+		b.ks.Await(t.Context(), Nobody)
 		kid := b.Rotate("")
 		began := time.Now()
-		if s := b.ks.awaitKey(t.Context(), kid, nobody); s == nil || s.key(kid) == nil {
+		if s := b.ks.AwaitKey(t.Context(), kid, Nobody); s == nil || s.Key(kid) == nil {
 			t.Fatal("the new key is unknown")
 		}
 		if waited := time.Since(began); waited != 0 {
@@ -227,12 +227,12 @@ func TestNoGoroutineOutlivesTheKeySet(t *testing.T) {
 		tenant := newTenant()
 		tenant.SetFault(devtenant.Hang)
 		b := newBench(t, tenant, testConfig(), nil)
-		b.ks.start()
+		b.ks.Start()
 		synctest.Wait()
 		if err := b.ks.Destruct(); err != nil {
 			t.Error(err)
 		}
-		if b.ks.await(t.Context(), nobody) != nil || b.ks.awaitKey(t.Context(), "x", nobody) != nil || b.ks.refreshNow(t.Context()) == nil {
+		if b.ks.Await(t.Context(), Nobody) != nil || b.ks.AwaitKey(t.Context(), "x", Nobody) != nil || b.ks.RefreshNow(t.Context()) == nil {
 			t.Error("an ended key set serves keys")
 		}
 	})
@@ -247,11 +247,11 @@ func TestEndReleasesRequestsThatWait(t *testing.T) {
 		b := newBench(t, tenant, testConfig(), nil)
 		began := time.Now()
 		var all sync.WaitGroup
-		all.Go(func() { b.ks.await(t.Context(), nobody) })
+		all.Go(func() { b.ks.Await(t.Context(), Nobody) })
 		synctest.Wait()
-		all.Go(func() { _ = b.ks.refreshNow(t.Context()) })
+		all.Go(func() { _ = b.ks.RefreshNow(t.Context()) })
 		synctest.Wait()
-		all.Go(func() { b.ks.awaitKey(t.Context(), "x", nobody) })
+		all.Go(func() { b.ks.AwaitKey(t.Context(), "x", Nobody) })
 		synctest.Wait()
 		if err := b.ks.Destruct(); err != nil {
 			t.Error(err)

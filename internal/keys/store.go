@@ -1,4 +1,4 @@
-package logtoauth
+package keys
 
 import (
 	"bytes"
@@ -10,8 +10,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/legible"
 )
 
 const (
@@ -25,6 +26,16 @@ const (
 	maxStoredSize = maxResponseBody + 64<<10
 )
 
+// Storage is what keys are stored in: the part of Caddy's storage, certmagic's,
+// that this takes. A key that is not there is an error that is
+// [fs.ErrNotExist].
+type Storage interface {
+	Load(ctx context.Context, key string) ([]byte, error)
+	Store(ctx context.Context, key string, value []byte) error
+	Lock(ctx context.Context, name string) error
+	Unlock(ctx context.Context, name string) error
+}
+
 // keyStore keeps the last good keys of a key set in Caddy's storage, for a
 // restart or a new replica while the tenant is down. What is stored is a
 // fallback and never a trust root that renews itself: it keeps the time at
@@ -34,7 +45,7 @@ const (
 // Its methods are called by the refresher; storage is visited in goroutines
 // of its own, at most one to read and one to write, because it may hang.
 type keyStore struct {
-	cfg     tenantConfig
+	cfg     Config
 	loading chan storedResult
 	lastErr string // of reading, as last logged
 
@@ -67,13 +78,13 @@ type storedResult struct {
 // storagePath is where the keys of these trust settings are. Key sets that
 // differ in the rest only (intervals, max_stale) share it: what the tenant
 // said is the same, and each judges its age by its own max_stale.
-func storagePath(cfg tenantConfig) string {
+func storagePath(cfg Config) string {
 	return "logto_auth/keys/" + cfg.trust() + ".json"
 }
 
 // beginLoad starts to read the storage beside a fetch, so that a tenant that
 // never answers and the storage are not waited for in turn.
-func (st *keyStore) beginLoad(ks *KeySet, storage certmagic.Storage) {
+func (st *keyStore) beginLoad(ks *Set, storage Storage) {
 	if st.loading != nil && len(st.loading) == 0 {
 		return // the last reading has not ended
 	}
@@ -114,7 +125,7 @@ func (st *keyStore) await(ctx context.Context) *storedResult {
 
 // accept validates what was stored like an answer of the tenant, and its
 // time. It returns nil where nothing was stored.
-func (r *storedResult) accept(cfg tenantConfig, now time.Time) (*snapshot, error) {
+func (r *storedResult) accept(cfg Config, now time.Time) (*Snapshot, error) {
 	if errors.Is(r.err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -149,10 +160,10 @@ func (r *storedResult) accept(cfg tenantConfig, now time.Time) (*snapshot, error
 	}
 	// Counted back from now, the time keeps its monotonic clock: a step of
 	// the wall clock does not age the keys.
-	return &snapshot{keys: set.keys, jwksURI: stored.JWKSURI, fetchedAt: now.Add(-age)}, nil
+	return &Snapshot{keys: set.keys, jwksURI: stored.JWKSURI, fetchedAt: now.Add(-age)}, nil
 }
 
-func decodeStored(data []byte, cfg tenantConfig) (*storedKeys, error) {
+func decodeStored(data []byte, cfg Config) (*storedKeys, error) {
 	if len(data) > maxStoredSize {
 		return nil, errors.New("they are too large")
 	}
@@ -191,8 +202,8 @@ func (st *keyStore) storageChanged() {
 
 // beginSave starts to write a set that the tenant has just answered with 200,
 // if it says more than what was written last.
-func (st *keyStore) beginSave(ks *KeySet, got *fetched, fetchedAt time.Time, env *environment) {
-	if env.storage == nil {
+func (st *keyStore) beginSave(ks *Set, got *fetched, fetchedAt time.Time, env *Environment) {
+	if env.Storage == nil {
 		return
 	}
 	record := storedKeys{
@@ -215,7 +226,7 @@ func (st *keyStore) beginSave(ks *KeySet, got *fetched, fetchedAt time.Time, env
 	ks.goroutines.Go(func() {
 		ctx, cancel := context.WithTimeout(ks.life, storageTimeout)
 		defer cancel()
-		err := saveNewer(ctx, env.storage, record, st.cfg)
+		err := saveNewer(ctx, env.Storage, record, st.cfg)
 		st.mu.Lock()
 		defer st.mu.Unlock()
 		st.saving = false
@@ -231,7 +242,7 @@ func (st *keyStore) beginSave(ks *KeySet, got *fetched, fetchedAt time.Time, env
 // saveNewer writes a set unless a newer one is there. Replicas share the
 // storage: one whose request was slow must not bring back a key that the
 // tenant has withdrawn since. Hence the lock.
-func saveNewer(ctx context.Context, storage certmagic.Storage, record storedKeys, cfg tenantConfig) (err error) {
+func saveNewer(ctx context.Context, storage Storage, record storedKeys, cfg Config) (err error) {
 	path := storagePath(cfg)
 	if err = storage.Lock(ctx, path); err != nil {
 		return fmt.Errorf("locking: %w", err)
@@ -258,10 +269,10 @@ func saveNewer(ctx context.Context, storage certmagic.Storage, record storedKeys
 
 // reportLoad logs trouble with reading once per change; storage is read in
 // every attempt while no key is held.
-func (st *keyStore) reportLoad(err error, env *environment) {
+func (st *keyStore) reportLoad(err error, env *Environment) {
 	text := ""
 	if err != nil {
-		text = errorText(err)
+		text = legible.Error(err)
 	}
 	if text != "" && text != st.lastErr {
 		env.log().Warn("stored keys cannot be used", zap.String("tenant", st.cfg.name()), zap.String("error", text))
@@ -272,11 +283,11 @@ func (st *keyStore) reportLoad(err error, env *environment) {
 // reportSave logs that keys cannot be stored, and that they can be again,
 // once each: the texts of file systems hold names that are new every time.
 // The caller holds mu.
-func (st *keyStore) reportSave(err error, env *environment) {
+func (st *keyStore) reportSave(err error, env *Environment) {
 	switch {
 	case err != nil && !st.saveFailed:
 		env.log().Warn("keys cannot be stored; a restart while the tenant is down would have none",
-			zap.String("tenant", st.cfg.name()), zap.String("error", errorText(err)))
+			zap.String("tenant", st.cfg.name()), zap.String("error", legible.Error(err)))
 	case err == nil && st.saveFailed:
 		env.log().Info("keys are stored again", zap.String("tenant", st.cfg.name()))
 	}

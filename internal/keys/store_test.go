@@ -1,4 +1,4 @@
-package logtoauth
+package keys
 
 import (
 	"context"
@@ -12,15 +12,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/caddyserver/certmagic"
-
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
 )
 
 // memoryStorage is a Caddy storage that can be told to fail.
 type memoryStorage struct {
-	certmagic.Storage // what is never called
-
 	lock chan struct{}
 
 	mu     sync.Mutex
@@ -102,7 +98,7 @@ func (s *memoryStorage) counts() (loads, stores int) {
 }
 
 // edit changes what is stored for this config.
-func (s *memoryStorage) edit(t *testing.T, cfg tenantConfig, change func(*storedKeys)) {
+func (s *memoryStorage) edit(t *testing.T, cfg Config, change func(*storedKeys)) {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -120,7 +116,7 @@ func (s *memoryStorage) edit(t *testing.T, cfg tenantConfig, change func(*stored
 
 // stored returns a storage in which an earlier process has left the keys of
 // this tenant.
-func stored(t *testing.T, tenant *devtenant.Tenant, cfg tenantConfig) *memoryStorage {
+func stored(t *testing.T, tenant *devtenant.Tenant, cfg Config) *memoryStorage {
 	t.Helper()
 	storage := newMemoryStorage()
 	b := newBench(t, tenant, cfg, storage)
@@ -152,9 +148,9 @@ func TestRestartWhileTheTenantIsDown(t *testing.T) {
 				tenant.SetFault(tt.fault)
 				b := newBench(t, tenant, testConfig(), storage)
 				began := time.Now()
-				s := b.ks.await(t.Context(), nobody)
-				if s == nil || s.key(b.SigningKID()) == nil || s.source != originStorage {
-					t.Fatalf("no stored keys: %+v", b.ks.status())
+				s := b.ks.Await(t.Context(), Nobody)
+				if s == nil || s.Key(b.SigningKID()) == nil || s.source != originStorage {
+					t.Fatalf("no stored keys: %+v", b.ks.Status())
 				}
 				if waited := time.Since(began); waited != tt.first {
 					t.Errorf("the first request waited %v", waited)
@@ -167,7 +163,7 @@ func TestRestartWhileTheTenantIsDown(t *testing.T) {
 					t.Error("gone before max_stale")
 				}
 				advance(20 * time.Second)
-				if b.ks.current(time.Now()) != nil {
+				if b.ks.Current(time.Now()) != nil {
 					t.Error("max_stale begins anew with the restart")
 				}
 				if _, stores := storage.counts(); stores != 1 {
@@ -175,8 +171,8 @@ func TestRestartWhileTheTenantIsDown(t *testing.T) {
 				}
 				tenant.SetFault(devtenant.None)
 				advance(11 * time.Second)
-				if s := b.ks.current(time.Now()); s == nil || s.source != originTenant {
-					t.Errorf("not recovered: %+v", b.ks.status())
+				if s := b.ks.Current(time.Now()); s == nil || s.source != originTenant {
+					t.Errorf("not recovered: %+v", b.ks.Status())
 				}
 			})
 		})
@@ -194,16 +190,16 @@ func TestFreshKeysWinOverStoredOnes(t *testing.T) {
 		tenant.Rotate("")
 		tenant.SetFault(devtenant.Slow)
 		b := newBench(t, tenant, testConfig(), storage)
-		b.ks.start()
+		b.ks.Start()
 		for range 4 {
 			advance(time.Second)
-			if b.ks.current(time.Now()) != nil {
+			if b.ks.Current(time.Now()) != nil {
 				t.Fatal("stored keys serve although the tenant may yet answer")
 			}
 		}
 		tenant.SetFault(devtenant.None)
 		tenant.Release()
-		if s := b.ks.await(t.Context(), nobody); s == nil || s.key(withdrawn) != nil || s.source != originTenant {
+		if s := b.ks.Await(t.Context(), Nobody); s == nil || s.Key(withdrawn) != nil || s.source != originTenant {
 			t.Errorf("snapshot: %+v", s)
 		}
 		synctest.Wait()
@@ -236,7 +232,7 @@ func TestStorageThatCannotBeBelieved(t *testing.T) {
 		"another document":   {write(`{"keys":[]}`), "unknown format"},
 		"too large":          {write(strings.Repeat(" ", maxStoredSize) + "{}"), "too large"},
 		"another version":    {edit(func(s *storedKeys) { s.Format = 2 }), "unknown format"},
-		"another tenant's":   {edit(func(s *storedKeys) { s.Trust = tenantConfig{Endpoint: "https://evil.example"}.trust() }), "other trust settings"},
+		"another tenant's":   {edit(func(s *storedKeys) { s.Trust = Config{Endpoint: "https://evil.example"}.trust() }), "other trust settings"},
 		"from the future":    {edit(func(s *storedKeys) { s.FetchedAt = time.Now().Add(2 * time.Hour) }), "future"},
 		"without a time":     {edit(func(s *storedKeys) { s.FetchedAt = time.Time{} }), "older than max_stale"},
 		"too old":            {edit(func(s *storedKeys) { s.FetchedAt = time.Now().Add(-24*time.Hour - time.Second) }), "older than max_stale"},
@@ -252,8 +248,8 @@ func TestStorageThatCannotBeBelieved(t *testing.T) {
 				tt.spoil(t, storage)
 				tenant.SetFault(devtenant.Down)
 				b := newBench(t, tenant, testConfig(), storage)
-				if b.ks.await(t.Context(), nobody) != nil {
-					t.Fatalf("believed: %+v", b.ks.status())
+				if b.ks.Await(t.Context(), Nobody) != nil {
+					t.Fatalf("believed: %+v", b.ks.Status())
 				}
 				advance(time.Minute)
 				entries := b.logs.FilterMessage(logUnusable).All()
@@ -299,7 +295,7 @@ func TestKeyAddedToTheStorageDoesNotOutliveTheTenantsAnswer(t *testing.T) {
 			devtenant.Down(e)
 		})
 		b := newBench(t, tenant, testConfig(), storage)
-		b.ks.await(t.Context(), nobody)
+		b.ks.Await(t.Context(), Nobody)
 		if !b.serves(evil.SigningKID()) {
 			t.Fatal("the test shows nothing: the added key was not read")
 		}
@@ -333,7 +329,7 @@ func TestStorageThatCannotBeWritten(t *testing.T) {
 				storage := newMemoryStorage()
 				storage.fail(operation, errors.New("read-only file system"))
 				b := newBench(t, newTenant(), testConfig(), storage)
-				b.ks.start()
+				b.ks.Start()
 				advance(time.Hour)
 				if !b.serves(b.SigningKID()) || b.logged(logNotStored) != 1 || b.logs.Len() != 1 {
 					t.Errorf("log: %v", b.logs.All())
@@ -358,7 +354,7 @@ func TestStorageThatHangs(t *testing.T) {
 		b := newBench(t, newTenant(), testConfig(), storage)
 		b.SetFault(devtenant.Hang)
 		began := time.Now()
-		b.ks.await(t.Context(), nobody)
+		b.ks.Await(t.Context(), Nobody)
 		if waited := time.Since(began); waited != 5*time.Second {
 			t.Errorf("a request waited %v", waited)
 		}
@@ -393,14 +389,14 @@ func TestReplicaReadsWhatAnotherStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tenant, storage := newTenant(), newMemoryStorage()
 		cut := newBenchOver(t, tenant, unreachable, testConfig(), storage)
-		if cut.ks.await(t.Context(), nobody) != nil {
+		if cut.ks.Await(t.Context(), Nobody) != nil {
 			t.Fatal("keys out of nowhere")
 		}
 		connected := newBench(t, tenant, testConfig(), storage)
 		connected.fetched(t)
 		advance(5 * time.Second)
-		if s := cut.ks.current(time.Now()); s == nil || s.source != originStorage {
-			t.Errorf("the replica has no keys: %+v", cut.ks.status())
+		if s := cut.ks.Current(time.Now()); s == nil || s.source != originStorage {
+			t.Errorf("the replica has no keys: %+v", cut.ks.Status())
 		}
 	})
 }
@@ -425,7 +421,7 @@ func TestNewerStoredKeysAreNotOverwritten(t *testing.T) {
 				})
 				b := newBench(t, tenant, testConfig(), storage)
 				b.SetJWKSFault(devtenant.Slow)
-				b.ks.start()
+				b.ks.Start()
 				advance(2 * time.Second)
 				b.Release()
 				synctest.Wait()
@@ -448,7 +444,7 @@ func TestStoredKeysAreRenewed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		storage := newMemoryStorage()
 		b := newBench(t, newTenant(), testConfig(), storage)
-		b.ks.start()
+		b.ks.Start()
 		advance(2 * time.Hour)
 		// Read at the start, and by the write before it.
 		if loads, stores := storage.counts(); stores != 1 || loads != 2 {
@@ -484,7 +480,7 @@ func TestMaxStaleZeroNeverTouchesTheStorage(t *testing.T) {
 		b.fetched(t)
 		b.SetFault(devtenant.Down)
 		advance(time.Hour)
-		if b.ks.current(time.Now()) != nil {
+		if b.ks.Current(time.Now()) != nil {
 			t.Error("keys serve")
 		}
 		if l, s := storage.counts(); l != loads || s != stores {
@@ -503,10 +499,10 @@ func TestTwoSitesWithDifferentMaxStale(t *testing.T) {
 		storage := stored(t, tenant, patient)
 		advance(2 * time.Hour)
 		tenant.SetFault(devtenant.Down)
-		if s := newBench(t, tenant, patient, storage).ks.await(t.Context(), nobody); s == nil {
+		if s := newBench(t, tenant, patient, storage).ks.Await(t.Context(), Nobody); s == nil {
 			t.Error("the patient site has no keys")
 		}
-		if s := newBench(t, tenant, strict, storage).ks.await(t.Context(), nobody); s != nil {
+		if s := newBench(t, tenant, strict, storage).ks.Await(t.Context(), Nobody); s != nil {
 			t.Error("the strict site serves keys that are two hours old")
 		}
 	})
@@ -521,10 +517,10 @@ func TestNewStorageAfterAReloadGetsTheKeys(t *testing.T) {
 		synctest.Wait()
 		before := b.Counts()
 		next := newMemoryStorage()
-		env := &environment{storage: next}
-		b.ks.attach(env)
-		b.ks.goLive(env)
-		b.ks.detach(b.env)
+		env := &Environment{Storage: next}
+		b.ks.Attach(env)
+		b.ks.GoLive(env)
+		b.ks.Detach(b.env)
 		synctest.Wait()
 		if b.Counts() != before {
 			t.Error("the reload cost a fetch")
@@ -545,13 +541,13 @@ func TestOnlyFullAnswersAreStored(t *testing.T) {
 		b.fetched(t)
 		synctest.Wait()
 		b.SetJWKSFault(devtenant.Slow)
-		go func() { _ = b.ks.refreshNow(t.Context()) }()
+		go func() { _ = b.ks.RefreshNow(t.Context()) }()
 		synctest.Wait()
 		next := newMemoryStorage()
-		env := &environment{storage: next}
-		b.ks.attach(env)
-		b.ks.goLive(env)
-		b.ks.detach(b.env)
+		env := &Environment{Storage: next}
+		b.ks.Attach(env)
+		b.ks.GoLive(env)
+		b.ks.Detach(b.env)
 		b.SetJWKSFault(devtenant.None)
 		b.Release()
 		synctest.Wait()
@@ -573,13 +569,13 @@ func TestWriteThatEndsAfterAReload(t *testing.T) {
 		storage := newMemoryStorage()
 		b := newBench(t, newTenant(), testConfig(), storage)
 		storage.hang = make(chan struct{})
-		b.ks.start()
+		b.ks.Start()
 		synctest.Wait()
 		next := newMemoryStorage()
-		env := &environment{storage: next}
-		b.ks.attach(env)
-		b.ks.goLive(env)
-		b.ks.detach(b.env)
+		env := &Environment{Storage: next}
+		b.ks.Attach(env)
+		b.ks.GoLive(env)
+		b.ks.Detach(b.env)
 		close(storage.hang)
 		synctest.Wait()
 		if len(storage.files) != 1 {
@@ -599,11 +595,11 @@ func TestStoredKeysOfAnotherAddress(t *testing.T) {
 		tenant := newTenant()
 		storage := stored(t, tenant, cfg)
 		tenant.SetFault(devtenant.Down)
-		if newBench(t, tenant, cfg, storage).ks.await(t.Context(), nobody) == nil {
+		if newBench(t, tenant, cfg, storage).ks.Await(t.Context(), Nobody) == nil {
 			t.Fatal("the test shows nothing: what was stored is not read")
 		}
 		storage.edit(t, cfg, func(s *storedKeys) { s.JWKSURI = testEndpoint + "/other" })
-		if newBench(t, tenant, cfg, storage).ks.await(t.Context(), nobody) != nil {
+		if newBench(t, tenant, cfg, storage).ks.Await(t.Context(), Nobody) != nil {
 			t.Error("keys of an address that is not configured were believed")
 		}
 	})
@@ -617,12 +613,12 @@ func TestClockJumps(t *testing.T) {
 		storage := stored(t, tenant, testConfig())
 		tenant.SetFault(devtenant.Down)
 		b := newBench(t, tenant, testConfig(), storage)
-		if b.ks.await(t.Context(), nobody) == nil {
+		if b.ks.Await(t.Context(), Nobody) == nil {
 			t.Fatal("no stored keys")
 		}
 		// Round drops the monotonic reading, as only a clock that was set does.
 		back := time.Now().Add(-48 * time.Hour).Round(0)
-		if b.ks.current(back) == nil {
+		if b.ks.Current(back) == nil {
 			t.Error("keys are gone after the clock was set back")
 		}
 		stale := &storedResult{data: storage.files[storagePath(testConfig())]}
@@ -660,12 +656,12 @@ func TestAgeOfStoredKeysIsCountedByTheMonotonicClock(t *testing.T) {
 
 func TestStoredKeysAreBoundToTheTrustSettings(t *testing.T) {
 	base := testConfig()
-	for name, change := range map[string]func(*tenantConfig){
-		"endpoint":      func(c *tenantConfig) { c.Endpoint = "https://other.example" },
-		"issuers":       func(c *tenantConfig) { c.Issuers = []string{"https://other.example/oidc"} },
-		"jwks_uri":      func(c *tenantConfig) { c.JWKSURI = testEndpoint + "/other" },
-		"CA":            func(c *tenantConfig) { c.TrustedCA = "PEM" },
-		"insecure_http": func(c *tenantConfig) { c.InsecureHTTP = true },
+	for name, change := range map[string]func(*Config){
+		"endpoint":      func(c *Config) { c.Endpoint = "https://other.example" },
+		"issuers":       func(c *Config) { c.Issuers = []string{"https://other.example/oidc"} },
+		"jwks_uri":      func(c *Config) { c.JWKSURI = testEndpoint + "/other" },
+		"CA":            func(c *Config) { c.TrustedCA = "PEM" },
+		"insecure_http": func(c *Config) { c.InsecureHTTP = true },
 	} {
 		cfg := base
 		change(&cfg)
@@ -673,10 +669,9 @@ func TestStoredKeysAreBoundToTheTrustSettings(t *testing.T) {
 			t.Errorf("%s does not separate what is stored", name)
 		}
 	}
-	for name, change := range map[string]func(*tenantConfig){
-		"refresh_interval": func(c *tenantConfig) { c.RefreshInterval++ },
-		"max_stale":        func(c *tenantConfig) { c.MaxStale++ },
-		"cache_size":       func(c *tenantConfig) { c.CacheSize++ },
+	for name, change := range map[string]func(*Config){
+		"refresh_interval": func(c *Config) { c.RefreshInterval++ },
+		"max_stale":        func(c *Config) { c.MaxStale++ },
 	} {
 		cfg := base
 		change(&cfg)

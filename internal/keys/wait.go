@@ -1,4 +1,4 @@
-package logtoauth
+package keys
 
 import (
 	"context"
@@ -23,14 +23,14 @@ type round struct {
 	err  error         // readable after done
 }
 
-// await is for a request that finds no snapshot. It waits for the fetch in
+// Await is for a request that finds no snapshot. It waits for the fetch in
 // flight, which takes at most fetch_timeout, and starts the first one: a request may come
 // before the app's Start. While failed fetches back off it returns at once.
-func (ks *KeySet) await(ctx context.Context, who requester) *snapshot {
-	if s := ks.current(time.Now()); s != nil {
+func (ks *Set) Await(ctx context.Context, who Requester) *Snapshot {
+	if s := ks.Current(time.Now()); s != nil {
 		return s
 	}
-	ks.start()
+	ks.Start()
 	ks.mu.Lock()
 	r := ks.running
 	if r == nil {
@@ -42,30 +42,30 @@ func (ks *KeySet) await(ctx context.Context, who requester) *snapshot {
 		defer cancel()
 		ks.wait(patience, r, who, true)
 	}
-	return ks.current(time.Now())
+	return ks.Current(time.Now())
 }
 
-// awaitKey is for a request whose token names a key that the snapshot lacks.
+// AwaitKey is for a request whose token names a key that the snapshot lacks.
 // It waits for one fetch that begins after the call, shared by everyone who
 // asks, and returns the then current snapshot, with the key or without. The
 // tenant is asked at most once per refresh_cooldown this way; within it the
 // answer is immediate, and one fetch is due at its end, so that a key
 // published after a made-up kid is not missed for long.
-func (ks *KeySet) awaitKey(ctx context.Context, kid string, who requester) *snapshot {
-	ks.start()
+func (ks *Set) AwaitKey(ctx context.Context, kid string, who Requester) *Snapshot {
+	ks.Start()
 	mayForce := true
 	for {
-		s := ks.current(time.Now())
-		if s != nil && s.key(kid) != nil {
+		s := ks.Current(time.Now())
+		if s != nil && s.Key(kid) != nil {
 			return s
 		}
 		r, fresh := ks.roundForKey(time.Now(), mayForce)
 		if r == nil {
 			// A fetch may have ended since s was read.
-			return ks.current(time.Now())
+			return ks.Current(time.Now())
 		}
 		if !ks.wait(ctx, r, who, false) || fresh {
-			return ks.current(time.Now())
+			return ks.Current(time.Now())
 		}
 		// The fetch had begun before this request came, so the key may be
 		// newer than its answer. One that nobody forced does not count.
@@ -76,7 +76,7 @@ func (ks *KeySet) awaitKey(ctx context.Context, kid string, who requester) *snap
 // roundForKey returns the fetch to wait for: the one in flight, or a fresh
 // one that is yet to begin. It returns nil if neither may be had now; then one
 // is due at the end of the cooldown.
-func (ks *KeySet) roundForKey(now time.Time, mayForce bool) (r *round, fresh bool) {
+func (ks *Set) roundForKey(now time.Time, mayForce bool) (r *round, fresh bool) {
 	ks.mu.Lock()
 	defer ks.mu.Unlock()
 	switch cooledAt := ks.lastForced.Add(ks.cfg.RefreshCooldown); {
@@ -99,14 +99,14 @@ func (ks *KeySet) roundForKey(now time.Time, mayForce bool) (r *round, fresh boo
 }
 
 // request asks the refresher for a round. The caller holds mu.
-func (ks *KeySet) request(forced bool) *round {
+func (ks *Set) request(forced bool) *round {
 	ks.pending = &round{forced: forced, unconditional: forced, done: make(chan struct{})}
 	ks.poke()
 	return ks.pending
 }
 
 // poke tells the refresher to look at what it should do next.
-func (ks *KeySet) poke() {
+func (ks *Set) poke() {
 	select {
 	case ks.wake <- struct{}{}:
 	default: // it has been told and has not looked yet
@@ -115,7 +115,7 @@ func (ks *KeySet) poke() {
 
 // wait reports whether the round ended before the request, its patience or the
 // key set did. Who finds no place does not wait.
-func (ks *KeySet) wait(ctx context.Context, r *round, who requester, keyless bool) bool {
+func (ks *Set) wait(ctx context.Context, r *round, who Requester, keyless bool) bool {
 	if !ks.waiting.enter(who, keyless) {
 		return false
 	}
@@ -129,19 +129,19 @@ func (ks *KeySet) wait(ctx context.Context, r *round, who requester, keyless boo
 	return false
 }
 
-// retryAfter returns the seconds after which a request that found no keys may
+// RetryAfter returns the seconds after which a request that found no keys may
 // try again.
-func (ks *KeySet) retryAfter(now time.Time) int {
+func (ks *Set) RetryAfter(now time.Time) int {
 	ks.mu.Lock()
 	next := ks.nextAt
 	ks.mu.Unlock()
 	return max(1, int(math.Ceil(next.Sub(now).Seconds())))
 }
 
-// refreshNow fetches the keys and returns how that went. The fetch begins
+// RefreshNow fetches the keys and returns how that went. The fetch begins
 // after the call and is not bound to ctx, only the waiting is.
-func (ks *KeySet) refreshNow(ctx context.Context) error {
-	ks.start()
+func (ks *Set) RefreshNow(ctx context.Context) error {
+	ks.Start()
 	ks.mu.Lock()
 	r := ks.pending
 	if r == nil {

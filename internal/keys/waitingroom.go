@@ -1,4 +1,4 @@
-package logtoauth
+package keys
 
 import (
 	"net/netip"
@@ -26,18 +26,18 @@ const (
 	shareForKeyless    = maxWaiting / 2
 )
 
-// requester is who is behind a request that wants to wait: the network that
-// one person, or one attacker, has. The zero requester is nobody: no share
+// Requester is who is behind a request that wants to wait: the network that
+// one person, or one attacker, has. The zero Requester is nobody: no share
 // bounds it, only the number of all places.
-type requester struct{ network netip.Prefix }
+type Requester struct{ network netip.Prefix }
 
-// nobody is the requester if there is no address, as on a Unix socket.
-var nobody requester
+// Nobody is the requester if there is no address, as on a Unix socket.
+var Nobody Requester
 
-// requesterAt returns the requester with this address. An IPv6 network of 64
+// RequesterAt returns the requester with this address. An IPv6 network of 64
 // bits counts as one: that is the least that a provider hands out (RFC 6177),
 // and its owner can use another address for every request.
-func requesterAt(address netip.Addr) requester {
+func RequesterAt(address netip.Addr) Requester {
 	address = address.Unmap() // ::ffff:192.0.2.1 is 192.0.2.1
 	bits := address.BitLen()
 	if address.Is6() {
@@ -45,32 +45,32 @@ func requesterAt(address netip.Addr) requester {
 	}
 	network, err := address.WithZone("").Prefix(bits)
 	if err != nil { // of no address at all
-		return nobody
+		return Nobody
 	}
-	return requester{network}
+	return Requester{network}
 }
 
 // waitingRoom has a bounded number of places for requests that wait.
 type waitingRoom struct {
 	mu    sync.Mutex // never taken by a request that need not wait
 	taken int
-	by    map[requester]int
+	by    map[Requester]int
 }
 
 // enter takes a place and reports whether there was one. keyless is for a
 // request that waits because no key is held.
-func (w *waitingRoom) enter(who requester, keyless bool) bool {
+func (w *waitingRoom) enter(who Requester, keyless bool) bool {
 	places, share := maxWaiting, shareForKeyless
 	if !keyless {
 		places, share = maxWaiting-keptForKeyless, shareForUnknownKey
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.taken >= places || who != nobody && w.by[who] >= share {
+	if w.taken >= places || who != Nobody && w.by[who] >= share {
 		return false
 	}
 	if w.by == nil {
-		w.by = make(map[requester]int)
+		w.by = make(map[Requester]int)
 	}
 	w.taken++
 	w.by[who]++
@@ -78,7 +78,7 @@ func (w *waitingRoom) enter(who requester, keyless bool) bool {
 }
 
 // leave gives a place back.
-func (w *waitingRoom) leave(who requester) {
+func (w *waitingRoom) leave(who Requester) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.taken--

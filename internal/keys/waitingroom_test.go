@@ -1,4 +1,4 @@
-package logtoauth
+package keys
 
 import (
 	"fmt"
@@ -13,7 +13,7 @@ import (
 )
 
 // requesterFrom is the requester with this address.
-func requesterFrom(address string) requester { return requesterAt(netip.MustParseAddr(address)) }
+func requesterFrom(address string) Requester { return RequesterAt(netip.MustParseAddr(address)) }
 
 func TestRequestersAreNetworksOfOnePerson(t *testing.T) {
 	for _, same := range [][2]string{
@@ -36,7 +36,7 @@ func TestRequestersAreNetworksOfOnePerson(t *testing.T) {
 			t.Errorf("%s and %s are one", other[0], other[1])
 		}
 	}
-	if requesterAt(netip.Addr{}) != nobody || requesterFrom("0.0.0.0") == nobody || requesterFrom("::") == nobody {
+	if RequesterAt(netip.Addr{}) != Nobody || requesterFrom("0.0.0.0") == Nobody || requesterFrom("::") == Nobody {
 		t.Error("an address is nobody's, or no address is somebody's")
 	}
 }
@@ -45,16 +45,16 @@ func TestRequestersAreNetworksOfOnePerson(t *testing.T) {
 func TestWaitingRequestsAreBounded(t *testing.T) {
 	for name, test := range map[string]struct {
 		keyless bool
-		who     func(i int) requester
+		who     func(i int) Requester
 		waiting int
 	}{
-		"for any key":                         {true, func(int) requester { return nobody }, 1024},
-		"for an unknown key":                  {false, func(int) requester { return nobody }, 768},
+		"for any key":                         {true, func(int) Requester { return Nobody }, 1024},
+		"for an unknown key":                  {false, func(int) Requester { return Nobody }, 768},
 		"for any key, all of many clients":    {true, ofMany, 1024},
 		"for an unknown key, of many clients": {false, ofMany, 768},
-		"for any key, of one client":          {true, func(int) requester { return requesterFrom("192.0.2.1") }, 512},
-		"for an unknown key, of one client":   {false, func(int) requester { return requesterFrom("192.0.2.1") }, 128},
-		"of one IPv6 network": {false, func(i int) requester {
+		"for any key, of one client":          {true, func(int) Requester { return requesterFrom("192.0.2.1") }, 512},
+		"for an unknown key, of one client":   {false, func(int) Requester { return requesterFrom("192.0.2.1") }, 128},
+		"of one IPv6 network": {false, func(i int) Requester {
 			return requesterFrom(fmt.Sprintf("2001:db8:1:2:%x::%x", i%7, i))
 		}, 128},
 	} {
@@ -70,9 +70,9 @@ func TestWaitingRequestsAreBounded(t *testing.T) {
 				for i := range 1200 {
 					all.Go(func() {
 						if test.keyless {
-							b.ks.await(t.Context(), test.who(i))
+							b.ks.Await(t.Context(), test.who(i))
 						} else {
-							b.ks.awaitKey(t.Context(), fmt.Sprint("made-up-", i), test.who(i))
+							b.ks.AwaitKey(t.Context(), fmt.Sprint("made-up-", i), test.who(i))
 						}
 						answered.Add(1)
 					})
@@ -96,7 +96,7 @@ func TestWaitingRequestsAreBounded(t *testing.T) {
 }
 
 // ofMany are requesters of whom none comes more than a few times.
-func ofMany(i int) requester { return requesterFrom(fmt.Sprintf("203.0.%d.%d", i%5, i%250)) }
+func ofMany(i int) Requester { return requesterFrom(fmt.Sprintf("203.0.%d.%d", i%5, i%250)) }
 
 // 1024 strangers with made-up kids would otherwise take every place, and a
 // good token of a key that was rotated a moment ago would be refused.
@@ -107,13 +107,13 @@ func TestStrangersLeaveAPlaceForAGoodToken(t *testing.T) {
 		kid := b.Rotate("")
 		stranger := requesterFrom("192.0.2.66")
 		for i := range 2000 {
-			go b.ks.awaitKey(t.Context(), fmt.Sprint("made-up-", i), stranger)
+			go b.ks.AwaitKey(t.Context(), fmt.Sprint("made-up-", i), stranger)
 		}
 		synctest.Wait()
 		found := make(chan bool)
 		go func() {
-			s := b.ks.awaitKey(t.Context(), kid, requesterFrom("192.0.2.1"))
-			found <- s != nil && s.key(kid) != nil
+			s := b.ks.AwaitKey(t.Context(), kid, requesterFrom("192.0.2.1"))
+			found <- s != nil && s.Key(kid) != nil
 		}()
 		synctest.Wait()
 		b.Release()
@@ -170,10 +170,10 @@ func TestRequestThatGivesUpFreesItsPlace(t *testing.T) {
 		b.SetFault(devtenant.Hang)
 		who := requesterFrom("192.0.2.1")
 		for range shareForUnknownKey {
-			go b.ks.awaitKey(t.Context(), "made-up", who)
+			go b.ks.AwaitKey(t.Context(), "made-up", who)
 		}
 		synctest.Wait()
-		if began := time.Now(); b.ks.awaitKey(t.Context(), "made-up", who) == nil || time.Since(began) != 0 {
+		if began := time.Now(); b.ks.AwaitKey(t.Context(), "made-up", who) == nil || time.Since(began) != 0 {
 			t.Error("one more waited")
 		}
 		advance(6 * time.Second) // fetch_timeout

@@ -1,4 +1,4 @@
-package logtoauth
+package legible
 
 import (
 	"strings"
@@ -17,17 +17,17 @@ const (
 	noRune rune = -1
 )
 
-// legible returns a text that somebody else wrote (a client, a tenant, a
+// Text returns a text that somebody else wrote (a client, a tenant, a
 // certificate) as people may see it: in logs, on a terminal, in the admin API.
 // What [misleading] reports becomes U+FFFD, so that one sees that something
 // was there: "adm\u202ein" must not read as "admin".
 //
 // Values that programs act on (placeholders, headers) are not changed by this:
 // a name in Persian or an emoji needs its joiners.
-func legible(s string) string { return replaceMisleading(s, noRune) }
+func Text(s string) string { return replaceMisleading(s, noRune) }
 
-// legibleLines is legible for a text of several lines.
-func legibleLines(s string) string { return replaceMisleading(s, '\n') }
+// Lines is Text for a text of several lines.
+func Lines(s string) string { return replaceMisleading(s, '\n') }
 
 // replaceMisleading replaces all misleading characters but the kept one.
 func replaceMisleading(s string, kept rune) string {
@@ -54,9 +54,9 @@ func misleading(r rune) bool {
 	return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)
 }
 
-// loggable is what a log line may show of a text from a token or request: at
+// Field is what a log line may show of a text from a token or request: at
 // most 128 characters.
-func loggable(s string) string {
+func Field(s string) string {
 	count := 0
 	for i := range s {
 		if count == maxLogField {
@@ -65,14 +65,14 @@ func loggable(s string) string {
 		}
 		count++
 	}
-	return legible(s)
+	return Text(s)
 }
 
-// errorText is an error fit for a log line and the admin API.
-func errorText(err error) string { return cut(legible(err.Error()), maxErrorText) }
+// Error is an error fit for a log line and the admin API.
+func Error(err error) string { return Cut(Text(err.Error()), maxErrorText) }
 
-// cut shortens a text to at most n bytes and a mark.
-func cut(text string, n int) string {
+// Cut shortens a text to at most n bytes and a mark.
+func Cut(text string, n int) string {
 	if len(text) <= n {
 		return text
 	}

@@ -1,0 +1,90 @@
+package legible
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+)
+
+// nasty holds one of everything that does something to a terminal or a line
+// instead of being seen.
+const nasty = "n\x1b]0;x\x07\u009b31m\u202e\u2066\u200b\ufeff\u2028\u2029\U000e0041y"
+
+// expectLegible fails if somebody else's text got through. Line breaks of the
+// text's own are expected.
+func expectLegible(tb testing.TB, what, text string) {
+	tb.Helper()
+	if !utf8.ValidString(text) {
+		tb.Errorf("%s is not valid UTF-8: %q", what, text)
+	}
+	for _, r := range strings.ReplaceAll(text, "\n", "") {
+		if unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) { // not by what is tested
+			tb.Errorf("%s has %U in it: %q", what, r, text)
+			return
+		}
+	}
+}
+
+func TestText(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                       "",
+		"plain":                  "plain",
+		"日本 é\u00a0ñ":            "日本 é\u00a0ñ",
+		"a\r\nb\tc\x00":          "a��b�c�",
+		"\x1b[31m\x07":           "�[31m�",
+		"\u0080\u009b\x7f":       "���",
+		"adm\u202ein":            "adm�in",
+		"\u2066x\u2069":          "�x�",
+		"one\u2028two\u2029":     "one�two�",
+		"zero\u200bwidth\ufeff":  "zero�width�",
+		"tag\U000e0041":          "tag�",
+		"stray \x9b octet":       "stray � octet",
+		"already \ufffd cleaned": "already � cleaned",
+	} {
+		if got := Text(text); got != want {
+			t.Errorf("%q becomes %q, not %q", text, got, want)
+		}
+	}
+	if got := Lines("one\ntwo\r\x1b"); got != "one\ntwo��" {
+		t.Errorf("lines become %q", got)
+	}
+}
+
+func FuzzText(f *testing.F) {
+	f.Add(nasty)
+	f.Add("\x9b\xff")
+	f.Fuzz(func(t *testing.T, text string) {
+		got := Text(text)
+		expectLegible(t, "the text", got)
+		if strings.Contains(got, "\n") {
+			t.Errorf("%q has a line break", got)
+		}
+		if Text(got) != got {
+			t.Errorf("%q changes when it is cleaned again", got)
+		}
+		if count := utf8.RuneCountInString(Field(text)); count > 128 {
+			t.Errorf("%d characters in a log line", count)
+		}
+		if size := len(Error(errors.New(text))); size > maxErrorText+len("…") {
+			t.Errorf("an error of %d bytes", size)
+		}
+	})
+}
+
+func TestField(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                                    "",
+		"user-1":                              "user-1",
+		"adm\u202ein":                         "adm�in", // must not read as admin
+		strings.Repeat("x", 128):              strings.Repeat("x", 128),
+		strings.Repeat("x", 129):              strings.Repeat("x", 128),
+		strings.Repeat("é", 1000):             strings.Repeat("é", 128),
+		strings.Repeat("\x00", 1000) + "tail": strings.Repeat("�", 128),
+	} {
+		if got := Field(text); got != want {
+			t.Errorf("%.40q… becomes %q, not %q", text, got, want)
+		}
+	}
+}
