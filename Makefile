@@ -30,11 +30,12 @@ e2e: ## Against real software of others; needs node and npm
 soak: ## Ten minutes of mixed traffic, rotations, faults and reloads; SOAK=1h for longer
 	SOAK=$(or $(SOAK),10m) SOAK_TIMEOUT=0 .ci/run soak
 
-CORE := validator.go claims.go requirements.go organization.go believable.go spelling.go refusal.go keyset.go keyset_wait.go keyset_refresh.go \
-	keyset_config.go jwk.go jwks.go discovery.go
+CORE := validator.go claims.go requirements.go organization.go believable.go spelling.go refusal.go
+CORE_KEYS := set.go wait.go refresh.go config.go jwk.go jwks.go discovery.go url.go
 
 mutate: ## What the tests of the security core would not notice
 	go run -C internal/mutate . -dir ../.. $(CORE)
+	go run -C internal/mutate . -dir ../keys $(CORE_KEYS)
 
 bench: ## Benchmarks, compared with bench.old.txt where that exists
 	go test -run='^$$' -bench=. -benchmem -count=6 ./... >bench.txt && go run $(BENCHSTAT) $(wildcard bench.old.txt) bench.txt

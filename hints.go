@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/caddy-logto/caddy-logto-auth/internal/legible"
 	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
+	"github.com/caddy-logto/caddy-logto-auth/internal/legible"
 )
 
 // hint tells the operator how to fix what a refusal shows. It is computed only

@@ -1,3 +1,5 @@
+// Package legible cleans texts that somebody else wrote for the eyes of people:
+// in logs, on a terminal, in the admin API.
 package legible
 
 import (
