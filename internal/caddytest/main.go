@@ -6,6 +6,7 @@ import (
 	"io"
 	"log"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
@@ -36,6 +37,10 @@ func Main(m *testing.M) {
 	if err := caddy.Stop(); err != nil {
 		log.Fatal(err)
 	}
+	const begin = "what Caddy logged:\n" // and not about the configuration above
+	if _, err := writer.WriteString(begin); err != nil {
+		log.Fatal(err)
+	}
 	var kept bytes.Buffer
 	copied := make(chan error, 1)
 	go func() {
@@ -49,7 +54,7 @@ func Main(m *testing.M) {
 	if err := <-copied; err != nil {
 		log.Fatal(err)
 	}
-	if failed {
-		_, _ = stderr.Write(kept.Bytes()) // there is no other place to report that to
+	if _, logged, _ := strings.Cut(kept.String(), begin); failed {
+		_, _ = stderr.WriteString(logged) // there is no other place to report that to
 	}
 }

@@ -54,6 +54,9 @@ func TestMainKeepsLogsBack(t *testing.T) {
 					t.Errorf("%q is on standard error: %v, want %v\n%s", line, got, test.logs, stderr.String())
 				}
 			}
+			if strings.Contains(stderr.String(), "admin endpoint disabled") && len(test.arguments) == 0 {
+				t.Errorf("among the lines are those of Main's own configuration:\n%s", stderr.String())
+			}
 			if !test.logs && stderr.Len() > 0 {
 				t.Errorf("on standard error is %q", stderr.String())
 			}
