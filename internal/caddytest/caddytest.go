@@ -107,6 +107,7 @@ func (s *Server) LoadJSON(config []byte) error {
 	if err := caddy.Load(s.contain(config), true); err != nil {
 		return err
 	}
+	loads.Add(1)
 	app, err := caddy.ActiveContext().App("http")
 	if err != nil {
 		return err

@@ -17,12 +17,14 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddytls"
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
 )
 
 func init() {
 	caddy.RegisterModule(packetConnSeen{})
+	caddy.RegisterModule(afterLoad{})
 }
 
 // Protocols are those that a server with TLS speaks, as a request's Proto
@@ -148,7 +150,7 @@ func newCertificate() (*certificate, error) {
 
 // serve makes a server of a configuration use the certificate.
 func (c *certificate) serve(server, apps map[string]any) {
-	server["tls_connection_policies"] = []any{map[string]any{}}
+	server["tls_connection_policies"] = []any{map[string]any{"match": map[string]any{"caddytest": map[string]any{}}}}
 	server["packet_conn_wrappers"] = []any{map[string]any{"wrapper": "caddytest"}}
 	tlsApp, _ := apps["tls"].(map[string]any)
 	if tlsApp == nil {
@@ -166,6 +168,22 @@ func (*certificate) udp() string {
 // udpAddress is that of the UDP socket that Caddy opened last.
 var udpAddress atomic.Value
 
+// loads counts the configurations that have been loaded.
+var loads atomic.Int64
+
+// afterLoad is a module that matches every TLS handshake. Caddy's tls app copies
+// itself in each one, and nothing tells the race detector that the app had
+// started before: what a client sends passes through the system.
+type afterLoad struct{}
+
+// CaddyModule returns the Caddy module information.
+func (afterLoad) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "tls.handshake_match.caddytest", New: func() caddy.Module { return new(afterLoad) }}
+}
+
+// Match lets the handshake happen after what is written before loads.
+func (afterLoad) Match(*tls.ClientHelloInfo) bool { return loads.Load() > 0 }
+
 // packetConnSeen is a module that learns the port of HTTP/3, which Caddy tells
 // nobody: a server's Listeners are those for TCP.
 type packetConnSeen struct{}
@@ -181,5 +199,8 @@ func (packetConnSeen) WrapPacketConn(connection net.PacketConn) net.PacketConn {
 	return connection
 }
 
-// Interface guard.
-var _ caddy.PacketConnWrapper = packetConnSeen{}
+// Interface guards.
+var (
+	_ caddy.PacketConnWrapper    = packetConnSeen{}
+	_ caddytls.ConnectionMatcher = afterLoad{}
+)
