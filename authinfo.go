@@ -12,6 +12,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddy-logto/caddy-logto-auth/internal/jsonobject"
 	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 )
 
@@ -88,7 +89,7 @@ func (a *AuthInfo) IsApp() bool { return a.ClientID != "" && a.Subject == a.Clie
 // index arrays. Numbers are of type [json.Number]. A claim that is absent or
 // null is not found.
 func (a *AuthInfo) Claim(path string) (any, bool) {
-	segments, err := parseClaimPath(path)
+	segments, err := jsonobject.ParsePath(path)
 	if err != nil {
 		return nil, false
 	}
@@ -96,7 +97,7 @@ func (a *AuthInfo) Claim(path string) (any, bool) {
 }
 
 func (a *AuthInfo) claim(segments []string) (any, bool) {
-	return lookupClaim(a.allClaims(), segments)
+	return jsonobject.Lookup(a.allClaims(), segments)
 }
 
 // allClaims decodes the payload when a claim is first asked for. Two requests

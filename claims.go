@@ -5,12 +5,14 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/jsonobject"
 )
 
 // decodeClaims turns the decoded claims set into AuthInfo. It judges types
 // only, not values; a member of the wrong type is named in the refusal.
 func decodeClaims(payload string) (*AuthInfo, *Refusal) {
-	m, ok := decodeMembers(payload)
+	m, ok := jsonobject.Parse(payload)
 	if !ok {
 		return nil, refuseMalformed("the claims are not a JSON object")
 	}
@@ -21,7 +23,7 @@ func decodeClaims(payload string) (*AuthInfo, *Refusal) {
 	}{
 		{"sub", &info.Subject}, {"client_id", &info.ClientID}, {"iss", &info.Issuer}, {"jti", &info.TokenID},
 	} {
-		value, _, usable := m.text(claim.name)
+		value, _, usable := m.Text(claim.name)
 		// A control character would break out of logs, headers and FastCGI
 		// parameters of whoever uses these as identifiers.
 		if !usable || holdsControl(value) {
@@ -32,15 +34,15 @@ func decodeClaims(payload string) (*AuthInfo, *Refusal) {
 	if refusal := info.decodeDates(m); refusal != nil {
 		return nil, refusal
 	}
-	scope, _, usable := m.text("scope")
+	scope, _, usable := m.Text("scope")
 	if !usable {
 		return nil, refuseMalformed("scope")
 	}
 	info.Scopes = splitScopes(scope)
-	if info.Audience, usable = m.list("aud"); !usable {
+	if info.Audience, usable = m.List("aud"); !usable {
 		return nil, refuseMalformed("aud")
 	}
-	switch value, present, usable := m.text("organization_id"); {
+	switch value, present, usable := m.Text("organization_id"); {
 	case !present:
 	case !usable:
 		info.organization = organizationUnusable
@@ -49,19 +51,19 @@ func decodeClaims(payload string) (*AuthInfo, *Refusal) {
 	default:
 		info.organization, info.organizationID, info.OrganizationID = organizationString, value, value
 	}
-	if !isAbsent(m.get("cnf")) {
+	if !jsonobject.IsAbsent(m.Get("cnf")) {
 		return nil, refuseToken(ReasonBoundToken, "The token is bound to a key and is no bearer token", "cnf")
 	}
-	if act := m.get("act"); act != "" {
-		if act, ok := decodeMembers(act); ok {
-			info.Actor, _, _ = act.text("sub")
+	if act := m.Get("act"); act != "" {
+		if act, ok := jsonobject.Parse(act); ok {
+			info.Actor, _, _ = act.Text("sub")
 		}
 	}
 	return info, nil
 }
 
-func (a *AuthInfo) decodeDates(m members) *Refusal {
-	exp, hasExp, usable := m.date("exp")
+func (a *AuthInfo) decodeDates(m jsonobject.Members) *Refusal {
+	exp, hasExp, usable := m.Date("exp")
 	if !usable {
 		return refuseMalformed("exp")
 	}
@@ -69,14 +71,14 @@ func (a *AuthInfo) decodeDates(m members) *Refusal {
 		return refuseMissingClaim("exp")
 	}
 	a.expiresAt, a.ExpiresAt = exp, time.Unix(exp, 0)
-	nbf, hasNbf, usable := m.date("nbf")
+	nbf, hasNbf, usable := m.Date("nbf")
 	if !usable {
 		return refuseMalformed("nbf")
 	}
 	if hasNbf {
 		a.notBefore = nbf
 	}
-	iat, hasIat, usable := m.date("iat")
+	iat, hasIat, usable := m.Date("iat")
 	if !usable {
 		return refuseMalformed("iat")
 	}

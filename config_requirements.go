@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/jsonobject"
 )
 
 // checkAudience demands that the site binds tokens to itself: by an audience,
@@ -138,12 +140,12 @@ func checkClaims(f *findings, claims []ClaimRequirement) {
 	}
 }
 
-// checkClaimPath accepts what parseClaimPath can take apart.
+// checkClaimPath accepts what jsonobject.ParsePath can take apart.
 func checkClaimPath(path string) error {
 	if strings.ContainsFunc(path, unicode.IsControl) {
 		return fmt.Errorf("the path %q holds a control character", path)
 	}
-	if _, err := parseClaimPath(path); err != nil {
+	if _, err := jsonobject.ParsePath(path); err != nil {
 		return fmt.Errorf("the path %q: %w", path, err)
 	}
 	if rest, ok := strings.CutPrefix(path, "$."); ok {

@@ -20,6 +20,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"golang.org/x/term"
 
+	"github.com/caddy-logto/caddy-logto-auth/internal/jsonobject"
 	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 	"github.com/caddy-logto/caddy-logto-auth/internal/legible"
 )
@@ -198,7 +199,7 @@ func readableSegment(segment string) json.RawMessage {
 	if !ok {
 		return nil
 	}
-	if _, ok := decodeMembers(decoded); !ok {
+	if _, ok := jsonobject.Parse(decoded); !ok {
 		return nil
 	}
 	var indented bytes.Buffer

@@ -11,6 +11,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/jsonobject"
 )
 
 func init() {
@@ -51,7 +53,7 @@ func newIdentityHeaders(forwards []ForwardClaim) ([]identityHeader, headerNames,
 		names   headerNames
 	)
 	for _, forward := range forwards {
-		claim, err := parseClaimPath(forward.Claim)
+		claim, err := jsonobject.ParsePath(forward.Claim)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -19,6 +19,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
+	"github.com/caddy-logto/caddy-logto-auth/internal/jsonobject"
 )
 
 // capturedKeys are all keys of the captures in one set.
@@ -182,7 +183,7 @@ func FuzzClaimPath(f *testing.F) {
 	}
 	escape := strings.NewReplacer(`\`, `\\`, `.`, `\.`)
 	f.Fuzz(func(t *testing.T, text string) {
-		segments, err := parseClaimPath(text)
+		segments, err := jsonobject.ParsePath(text)
 		if err != nil {
 			if !strings.Contains(text, `\`) && !slices.Contains(strings.Split(text, "."), "") {
 				t.Errorf("%q is refused: %v", text, err)
@@ -200,14 +201,14 @@ func FuzzClaimPath(f *testing.F) {
 			}
 			escaped = append(escaped, escape.Replace(segment))
 		}
-		again, err := parseClaimPath(strings.Join(escaped, "."))
+		again, err := jsonobject.ParsePath(strings.Join(escaped, "."))
 		if err != nil || !slices.Equal(again, segments) {
 			t.Errorf("%q is %q, and put together again %q, %v", text, segments, again, err)
 		}
-		if found, ok := lookupClaim(value.(map[string]any), segments); !ok || found != "found" {
+		if found, ok := jsonobject.Lookup(value.(map[string]any), segments); !ok || found != "found" {
 			t.Errorf("%q leads to %v", text, found)
 		}
-		if found, ok := lookupClaim(value.(map[string]any), append(segments, "x")); ok {
+		if found, ok := jsonobject.Lookup(value.(map[string]any), append(segments, "x")); ok {
 			t.Errorf("beyond a string there is %v", found)
 		}
 	})

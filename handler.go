@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/caddy-logto/caddy-logto-auth/internal/jsonobject"
 	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 	"github.com/caddy-logto/caddy-logto-auth/internal/legible"
 )
@@ -141,9 +142,9 @@ func claimedBy(token string) *AuthInfo {
 	}
 	info.keyID = parsed.keyID
 	if payload, ok := decodeSegment(parsed.payload); ok {
-		if claims, ok := decodeMembers(payload); ok {
-			info.Subject, _, _ = claims.text("sub")
-			info.ClientID, _, _ = claims.text("client_id")
+		if claims, ok := jsonobject.Parse(payload); ok {
+			info.Subject, _, _ = claims.Text("sub")
+			info.ClientID, _, _ = claims.Text("client_id")
 		}
 	}
 	return info

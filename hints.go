@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/caddy-logto/caddy-logto-auth/internal/jsonobject"
 	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 	"github.com/caddy-logto/caddy-logto-auth/internal/legible"
 )
@@ -119,11 +120,11 @@ func typeHint(token string) string {
 	if refusal != nil {
 		return "this is an ID token, a logout token or another JWT that is no access token" + sendAnother
 	}
-	var claims members
+	var claims jsonobject.Members
 	if payload, ok := decodeSegment(parsed.payload); ok {
-		claims, _ = decodeMembers(payload)
+		claims, _ = jsonobject.Parse(payload)
 	}
-	hasClient, hasEvents := claims.get("client_id") != "", claims.get("events") != ""
+	hasClient, hasEvents := claims.Get("client_id") != "", claims.Get("events") != ""
 	switch typ := normalizeType(parsed.typ); {
 	case typ == "logout+jwt" || hasEvents:
 		return "this is a logout token" + sendAnother

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/jsonobject"
 )
 
 // organizationURN starts the audience of an organization token.
@@ -102,7 +104,7 @@ type requirements struct {
 func newRequirements(scopes, anyScopes []string, claims []ClaimRequirement) (requirements, error) {
 	q := requirements{scopes: scopes, anyScopes: anyScopes, challengeScopes: mergeScopes(scopes, anyScopes)}
 	for _, claim := range claims {
-		path, err := parseClaimPath(claim.Path)
+		path, err := jsonobject.ParsePath(claim.Path)
 		if err != nil {
 			return requirements{}, fmt.Errorf("claim %q: %w", claim.Path, err)
 		}

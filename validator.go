@@ -10,6 +10,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/caddy-logto/caddy-logto-auth/internal/jsonobject"
 	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 )
 
@@ -81,7 +82,7 @@ func parseJWS(token string) (*jws, *Refusal) {
 	if !ok {
 		return nil, refuseMalformed("header encoding")
 	}
-	m, ok := decodeMembers(decoded)
+	m, ok := jsonobject.Parse(decoded)
 	if !ok {
 		return nil, refuseMalformed("header")
 	}
@@ -93,7 +94,7 @@ func parseJWS(token string) (*jws, *Refusal) {
 	// not understood (RFC 7515 section 4.1.11); `b64` is only valid with it
 	// (RFC 7797 section 6).
 	for _, name := range []string{"crit", "b64"} {
-		if m.get(name) != "" {
+		if m.Get(name) != "" {
 			return nil, refuseMalformed(name)
 		}
 	}
@@ -101,7 +102,7 @@ func parseJWS(token string) (*jws, *Refusal) {
 		name string
 		into *string
 	}{{"alg", &t.algorithm}, {"typ", &t.typ}, {"kid", &t.keyID}} {
-		value, _, usable := m.text(member.name)
+		value, _, usable := m.Text(member.name)
 		if !usable {
 			return nil, refuseMalformed(member.name)
 		}

@@ -1,4 +1,6 @@
-package logtoauth
+// Package jsonobject reads the JSON objects of tokens: their members, with no
+// more tolerance and no more memory than needed, and values deep inside them.
+package jsonobject
 
 import (
 	"encoding/json"
@@ -9,7 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-// members are the members of a JSON object, in their order. Names are compared
+// Members are the members of a JSON object, in their order. Names are compared
 // with their case, and one that stands twice counts once, the last time.
 // Decoding into a struct would do neither: encoding/json takes `EXP`, `Aud`
 // and even `ſub` for `exp`, `aud` and `sub`.
@@ -17,14 +19,14 @@ import (
 // The members are cut out of the object's text, which they keep alive, and
 // only those that somebody asks for are decoded. A map of json.RawMessage
 // would say the same with forty more allocations, for each forged token too.
-type members []member
+type Members []member
 
 // member is a name and the JSON text of its value.
 type member struct{ name, value string }
 
-// decodeMembers takes a JSON object apart and nothing else. Invalid UTF-8 is
+// Parse takes a JSON object apart, and refuses all else. Invalid UTF-8 is
 // refused, since encoding/json would replace it and make two names alike.
-func decodeMembers(text string) (members, bool) {
+func Parse(text string) (Members, bool) {
 	if !utf8.ValidString(text) || !json.Valid([]byte(text)) {
 		return nil, false
 	}
@@ -34,7 +36,7 @@ func decodeMembers(text string) (members, bool) {
 	}
 	// From here on all that is wrong with JSON has been ruled out: every
 	// string, array and object ends, and every member has a name and a value.
-	m := make(members, 0, min(strings.Count(text, ",")+1, 16))
+	m := make(Members, 0, min(strings.Count(text, ",")+1, 16))
 	for i = skipSpace(text, i+1); text[i] != '}'; {
 		end := skipValue(text, i)
 		name, _ := decodeString(text[i:end])
@@ -85,8 +87,8 @@ func skipValue(text string, i int) int {
 	}
 }
 
-// get returns the JSON text of a member, or "".
-func (m members) get(name string) string {
+// Get returns the JSON text of a member, or "".
+func (m Members) Get(name string) string {
 	for _, member := range slices.Backward(m) {
 		if member.name == name {
 			return member.value
@@ -95,21 +97,21 @@ func (m members) get(name string) string {
 	return ""
 }
 
-// text returns a string member. It is absent if missing or null, and unusable
+// Text returns a string member. It is absent if missing or null, and unusable
 // if of another type.
-func (m members) text(name string) (value string, present, usable bool) {
-	raw := m.get(name)
-	if isAbsent(raw) {
+func (m Members) Text(name string) (value string, present, usable bool) {
+	raw := m.Get(name)
+	if IsAbsent(raw) {
 		return "", false, true
 	}
 	value, usable = decodeString(raw)
 	return value, true, usable
 }
 
-// date returns a NumericDate (RFC 7519 section 2), cut to whole seconds.
-func (m members) date(name string) (seconds int64, present, usable bool) {
-	raw := m.get(name)
-	if isAbsent(raw) {
+// Date returns a NumericDate (RFC 7519 section 2), cut to whole seconds.
+func (m Members) Date(name string) (seconds int64, present, usable bool) {
+	raw := m.Get(name)
+	if IsAbsent(raw) {
 		return 0, false, true
 	}
 	// Only a number begins like this in JSON, and every number does.
@@ -124,10 +126,10 @@ func (m members) date(name string) (seconds int64, present, usable bool) {
 	return int64(math.Floor(number)), true, true
 }
 
-// list returns a member that is one string or an array of strings, as `aud`.
-func (m members) list(name string) (values []string, usable bool) {
-	raw := m.get(name)
-	if isAbsent(raw) {
+// List returns a member that is one string or an array of strings, as `aud`.
+func (m Members) List(name string) (values []string, usable bool) {
+	raw := m.Get(name)
+	if IsAbsent(raw) {
 		return nil, true
 	}
 	if value, ok := decodeString(raw); ok {
@@ -148,9 +150,9 @@ func (m members) list(name string) (values []string, usable bool) {
 	return values, true
 }
 
-// isAbsent tells whether a member is missing or null, which mean the same in
+// IsAbsent reports whether a member is missing or null, which mean the same in
 // claims.
-func isAbsent(raw string) bool { return raw == "" || raw == "null" }
+func IsAbsent(raw string) bool { return raw == "" || raw == "null" }
 
 // decodeString decodes a JSON text if that is a string.
 func decodeString(raw string) (string, bool) {

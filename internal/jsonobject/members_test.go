@@ -1,4 +1,4 @@
-package logtoauth
+package jsonobject
 
 import (
 	"encoding/json"
@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// FuzzMembersAreThoseOfEncodingJSON holds the members against the same text
+// FuzzMembersAreThoseOfEncodingJSON compares the members with the same text
 // decoded by encoding/json.
 func FuzzMembersAreThoseOfEncodingJSON(f *testing.F) {
 	for _, text := range []string{
@@ -18,7 +18,7 @@ func FuzzMembersAreThoseOfEncodingJSON(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		got, ok := decodeMembers(text)
+		got, ok := Parse(text)
 		var want map[string]json.RawMessage
 		valid := utf8.ValidString(text) && json.Unmarshal([]byte(text), &want) == nil && want != nil
 		if ok != valid {
@@ -30,8 +30,8 @@ func FuzzMembersAreThoseOfEncodingJSON(f *testing.F) {
 			}
 		}
 		for name, value := range want {
-			if got.get(name) != string(value) {
-				t.Errorf("member %q is %q, not %q", name, got.get(name), value)
+			if got.Get(name) != string(value) {
+				t.Errorf("member %q is %q, not %q", name, got.Get(name), value)
 			}
 			checkMemberText(t, got, name, value)
 			checkMemberList(t, got, name, value)
@@ -39,16 +39,16 @@ func FuzzMembersAreThoseOfEncodingJSON(f *testing.F) {
 	})
 }
 
-func checkMemberText(t *testing.T, m members, name string, value json.RawMessage) {
+func checkMemberText(t *testing.T, m Members, name string, value json.RawMessage) {
 	t.Helper()
 	var want *string
 	ofType := json.Unmarshal(value, &want) == nil
-	if got, present, usable := m.text(name); usable != ofType || present != (string(value) != "null") || ofType && want != nil && got != *want {
+	if got, present, usable := m.Text(name); usable != ofType || present != (string(value) != "null") || ofType && want != nil && got != *want {
 		t.Errorf("the text of %s is %q, present: %t, usable: %t", value, got, present, usable)
 	}
 }
 
-func checkMemberList(t *testing.T, m members, name string, value json.RawMessage) {
+func checkMemberList(t *testing.T, m Members, name string, value json.RawMessage) {
 	t.Helper()
 	var text *string
 	var list []*string
@@ -57,7 +57,7 @@ func checkMemberList(t *testing.T, m members, name string, value json.RawMessage
 	for _, element := range list {
 		isList = isList && element != nil
 	}
-	got, usable := m.list(name)
+	got, usable := m.List(name)
 	if usable != (isText || isList) {
 		t.Errorf("%s is usable as a list: %t", value, usable)
 	}

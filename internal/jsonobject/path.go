@@ -1,4 +1,4 @@
-package logtoauth
+package jsonobject
 
 import (
 	"errors"
@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// parseClaimPath splits the path of a claim at its dots. A backslash takes
+// ParsePath splits the path of a claim at its dots. A backslash takes
 // the next character as it is, so that `https://example\.com/role` is one
 // segment.
-func parseClaimPath(path string) ([]string, error) {
+func ParsePath(path string) ([]string, error) {
 	var (
 		segments []string
 		segment  strings.Builder
@@ -47,9 +47,9 @@ func parseClaimPath(path string) ([]string, error) {
 	return segments, nil
 }
 
-// lookupClaim descends into claims along the segments: objects by name, arrays
+// Lookup descends into claims along the segments: objects by name, arrays
 // by decimal index. JSON null counts as absent, at the end as on the way.
-func lookupClaim(claims map[string]any, segments []string) (any, bool) {
+func Lookup(claims map[string]any, segments []string) (any, bool) {
 	var value any = claims
 	for _, segment := range segments {
 		switch v := value.(type) {
