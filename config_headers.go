@@ -3,6 +3,8 @@ package logtoauth
 import (
 	"slices"
 	"strings"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/fields"
 )
 
 // checkTokenSources judges the places where a token may stand.
@@ -19,7 +21,7 @@ func (h *Handler) checkTokenSources(f *findings) {
 			f.addAt(setting, i, "%s needs a name", source.From)
 		case !isToken(name):
 			f.addAt(setting, i, "%q is not a name that a %s can have", name, source.From)
-		case source.From == sourceHeader && foldHeader(name) == "cookie":
+		case source.From == sourceHeader && fields.FoldHeader(name) == "cookie":
 			f.addAt(setting, i, "write cookie <name> to read a token from a cookie")
 		case source.From == sourceHeader && isConnectionHeader(name):
 			f.addAt(setting, i, "the header %s belongs to the connection, not to the request", name)
@@ -45,7 +47,7 @@ func (h *Handler) checkForwardClaims(f *findings) {
 	seen := make(map[string]string)
 	for i, forward := range h.ForwardClaims {
 		f.check(setting, i, checkClaimPath(forward.Claim))
-		folded := foldHeader(forward.Header)
+		folded := fields.FoldHeader(forward.Header)
 		switch {
 		case forward.turnedRound():
 			f.addAt(setting, i, "the claim comes first, then the header; write forward_claim %s %s", forward.Header, forward.Claim)
@@ -94,7 +96,7 @@ func (f ForwardClaim) turnedRound() bool {
 func readsHeader(text, folded string) bool {
 	for part := range strings.SplitSeq(text, "{") {
 		key, _, _ := strings.Cut(part, "}")
-		if name, ok := strings.CutPrefix(key, "http.request.header."); ok && spells(name, folded) {
+		if name, ok := strings.CutPrefix(key, "http.request.header."); ok && fields.Spells(name, folded) {
 			return true
 		}
 	}
@@ -105,13 +107,13 @@ func readsHeader(text, folded string) bool {
 // stand.
 func (h *Handler) tokenHeaders() []string {
 	if len(h.TokenSources) == 0 {
-		return []string{foldHeader(defaultSourceHeader)}
+		return []string{fields.FoldHeader(defaultSourceHeader)}
 	}
 	var names []string
 	for _, source := range h.TokenSources {
 		switch source.From {
 		case sourceHeader:
-			names = append(names, foldHeader(source.name()))
+			names = append(names, fields.FoldHeader(source.name()))
 		case sourceCookie:
 			names = append(names, "cookie")
 		}
@@ -123,33 +125,12 @@ func (h *Handler) tokenHeaders() []string {
 // (RFC 9110 sections 7.2 and 7.6.1), so that setting or deleting it would
 // change which request the next server sees.
 func isConnectionHeader(name string) bool {
-	switch folded := foldHeader(name); folded {
+	switch folded := fields.FoldHeader(name); folded {
 	case "host", "connection", "content-length", "transfer-encoding", "te", "trailer", "upgrade", "keep-alive":
 		return true
 	default:
 		return strings.HasPrefix(folded, "proxy-")
 	}
-}
-
-// foldHeader gives all names that a server may take for the same header one
-// spelling. CGI and its kin know neither case nor `-`; some make one character
-// of `_` and `.` too, and some of all that are neither letter nor digit.
-func foldHeader(name string) string {
-	folded := []byte(name)
-	for i, c := range folded {
-		folded[i] = foldOctet(c)
-	}
-	return string(folded)
-}
-
-func foldOctet(c byte) byte {
-	switch {
-	case 'A' <= c && c <= 'Z':
-		return c + 'a' - 'A'
-	case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
-		return c
-	}
-	return '-'
 }
 
 // isToken reports whether s is a token of RFC 9110 section 5.6.2.

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/caddy-logto/caddy-logto-auth/internal/fields"
 	"github.com/caddy-logto/caddy-logto-auth/internal/jsonobject"
 )
 
@@ -59,7 +60,7 @@ func newIdentityHeaders(forwards []ForwardClaim) ([]identityHeader, headerNames,
 		}
 		header := identityHeader{
 			name:   textproto.CanonicalMIMEHeaderKey(forward.Header),
-			folded: foldHeader(forward.Header),
+			folded: fields.FoldHeader(forward.Header),
 			claim:  claim,
 		}
 		headers = append(headers, header)
@@ -115,20 +116,7 @@ type headerNames []string
 
 // contain tells whether a server may take a header for one of these.
 func (n headerNames) contain(name string) bool {
-	return slices.ContainsFunc(n, func(folded string) bool { return spells(name, folded) })
-}
-
-// spells tells whether a name is one of the spellings of a folded name.
-func spells(name, folded string) bool {
-	if len(name) != len(folded) {
-		return false
-	}
-	for i := range len(name) {
-		if foldOctet(name[i]) != folded[i] {
-			return false
-		}
-	}
-	return true
+	return slices.ContainsFunc(n, func(folded string) bool { return fields.Spells(name, folded) })
 }
 
 // deleteFrom deletes the headers, in every spelling.
@@ -229,7 +217,7 @@ func (*StripIdentity) CaddyModule() caddy.ModuleInfo {
 // Provision folds the names and has them deleted in error routes too.
 func (s *StripIdentity) Provision(ctx caddy.Context) error {
 	for _, header := range s.Headers {
-		s.names = append(s.names, foldHeader(header))
+		s.names = append(s.names, fields.FoldHeader(header))
 	}
 	_, err := guardErrorRoutes(ctx, s.names)
 	return err

@@ -4,6 +4,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/fields"
 )
 
 func TestForwardedClaimIsEncoded(t *testing.T) {
@@ -55,7 +57,7 @@ func FuzzForwardedClaim(f *testing.F) {
 }
 
 func TestSpellingsOfOneHeader(t *testing.T) {
-	folded := foldHeader("X-User.ID")
+	folded := fields.FoldHeader("X-User.ID")
 	if folded != "x-user-id" {
 		t.Fatalf("folded to %q", folded)
 	}
@@ -63,7 +65,7 @@ func TestSpellingsOfOneHeader(t *testing.T) {
 		"X-User-Id": true, "x_user_id": true, "X.USER.ID": true, "X!User~Id": true,
 		"X-User-Idx": false, "X-User": false, "XX-User-Id": false, "X-Usér-I": false, "": false,
 	} {
-		if got := spells(name, folded); got != want {
+		if got := fields.Spells(name, folded); got != want {
 			t.Errorf("%q spells %s: %t, want %t", name, folded, got, want)
 		}
 	}

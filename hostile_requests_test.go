@@ -13,6 +13,7 @@ import (
 	"github.com/caddy-logto/caddy-logto-auth/internal/caddytest"
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant/devtenanttest"
+	"github.com/caddy-logto/caddy-logto-auth/internal/fields"
 )
 
 // hostileRequest is a request that tries to get past a site of hostileSites by
@@ -253,7 +254,7 @@ func TestHostileRequests(t *testing.T) {
 		users := []string{}
 		for _, header := range []http.Header{r.Header, r.Trailer} {
 			for name, values := range header {
-				if spells(name, foldHeader("X-User")) {
+				if fields.Spells(name, fields.FoldHeader("X-User")) {
 					users = append(users, values...)
 				}
 			}

@@ -8,6 +8,9 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/fields"
 )
 
 // organizationIDs are the organizations a site asks for.
@@ -99,10 +102,10 @@ func (id *organizationID) read(key string) {
 	}
 	id.path = true
 	if name, ok := strings.CutPrefix(key, "http.request.cookie."); ok {
-		id.cookies = append(id.cookies, skeleton(name))
+		id.cookies = append(id.cookies, fields.Skeleton(name))
 	}
 	if name, ok := strings.CutPrefix(key, "http.request.uri.query."); ok {
-		id.parameters = append(id.parameters, skeleton(name))
+		id.parameters = append(id.parameters, fields.Skeleton(name))
 	}
 	if !slices.ContainsFunc(ownSources, func(prefix string) bool { return strings.HasPrefix(key, prefix) }) {
 		id.unknown = append(id.unknown, "{"+key+"}")
@@ -175,8 +178,8 @@ func isHopByHop(option string) bool {
 // removeFromConnection takes a header's name, in every spelling, out of the
 // client's Connection header.
 func removeFromConnection(header http.Header, name string) {
-	folded := foldHeader(name)
-	filterConnection(header, func(option string) bool { return !spells(option, folded) })
+	folded := fields.FoldHeader(name)
+	filterConnection(header, func(option string) bool { return !fields.Spells(option, folded) })
 }
 
 // filterConnection keeps of the client's Connection header the options that
@@ -199,4 +202,39 @@ func filterConnection(header http.Header, keep func(option string) bool) {
 		return
 	}
 	header["Connection"] = []string{strings.Join(kept, ", ")}
+}
+
+// believable reports whether what the placeholders read is what every later
+// handler will act on.
+func (id *organizationID) believable(r *http.Request) bool {
+	for _, header := range id.headers {
+		if !fields.HeaderStandsOnce(r.Header, header) {
+			return false
+		}
+	}
+	for _, cookie := range id.cookies {
+		if !fields.CookieStandsOnce(r.Header["Cookie"], cookie) {
+			return false
+		}
+	}
+	for _, parameter := range id.parameters {
+		if !fields.ParameterStandsOnce(r.URL.RawQuery, parameter) {
+			return false
+		}
+	}
+	// Of what map and vars read nothing is known: it may be the host.
+	if (id.host || len(id.unknown) > 0) && !fields.PlainHost(r.Host) {
+		return false
+	}
+	if id.path {
+		if !fields.PlainPath(r.URL) {
+			return false
+		}
+		// A vars or map placeholder may have been read before a rewrite.
+		original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
+		if ok && original.URL != nil && !fields.PlainPath(original.URL) {
+			return false
+		}
+	}
+	return true
 }

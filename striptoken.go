@@ -6,6 +6,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/fields"
 )
 
 // strip takes the token out of the request in every configured place, and out
@@ -34,7 +36,7 @@ func (s tokenSources) stripOriginal(r *http.Request) *http.Request {
 	query := original.URL.RawQuery
 	for _, source := range s {
 		if source.From == sourceQuery {
-			stripParameter(&original, source.Name)
+			fields.StripParameter(&original, source.Name)
 		}
 	}
 	if original.URL.RawQuery == query {
@@ -73,7 +75,7 @@ func (u *unfinished) stripAgain(r *http.Request) {
 func (s tokenSources) headers() headerNames {
 	var names headerNames
 	for _, name := range s.vary() {
-		names = append(names, foldHeader(name))
+		names = append(names, fields.FoldHeader(name))
 	}
 	return names
 }

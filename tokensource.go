@@ -1,13 +1,13 @@
 package logtoauth
 
 import (
-	"iter"
 	"net/http"
 	"net/textproto"
-	"net/url"
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/fields"
 )
 
 // TokenSource is a place in a request where a token may stand.
@@ -107,9 +107,9 @@ func (s tokenSources) find(r *http.Request) (credential, *Refusal) {
 func (s TokenSource) values(r *http.Request) []string {
 	switch s.From {
 	case sourceCookie:
-		return cookieValues(r.Header["Cookie"], s.Name)
+		return fields.CookieValues(r.Header["Cookie"], s.Name)
 	case sourceQuery:
-		return queryValues(r.URL.RawQuery, s.Name)
+		return fields.QueryValues(r.URL.RawQuery, s.Name)
 	default:
 		return r.Header[s.Name]
 	}
@@ -142,67 +142,6 @@ func bearerToken(value string) (token string, isBearer bool) {
 // that it is a part of, for white space.
 func maybeSpace(c byte) bool { return c == ' ' || c == '\t' || c >= utf8.RuneSelf }
 
-// cookieValues returns the values of a cookie. Unlike net/http it drops none
-// for its value or for how many there are: a second token must not hide.
-func cookieValues(lines []string, name string) []string {
-	var values []string
-	for key, value := range cookies(lines) {
-		if key != name {
-			continue
-		}
-		if len(value) > 1 && value[0] == '"' && value[len(value)-1] == '"' {
-			value = value[1 : len(value)-1]
-		}
-		values = append(values, value)
-	}
-	return values
-}
-
-// cookies goes through the names and values of all cookies, as they stand.
-func cookies(lines []string) iter.Seq2[string, string] {
-	return func(yield func(name, value string) bool) {
-		for _, line := range lines {
-			for pair := range strings.SplitSeq(line, ";") {
-				name, value, _ := strings.Cut(pair, "=")
-				if !yield(textproto.TrimString(name), textproto.TrimString(value)) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// querySeparators part the parameters of a query. Older servers take `;` for
-// one, and must not find another token than this one.
-const querySeparators = "&;"
-
-// queryPairs goes through the parameters of a query, name and value together.
-func queryPairs(rawQuery string) iter.Seq[string] {
-	return strings.FieldsFuncSeq(rawQuery, func(r rune) bool { return strings.ContainsRune(querySeparators, r) })
-}
-
-// queryValues returns the values of a parameter. Unlike url.ParseQuery it
-// drops no pair for its encoding: a second token must not hide in one.
-func queryValues(rawQuery, name string) []string {
-	var values []string
-	for pair := range queryPairs(rawQuery) {
-		key, value, _ := strings.Cut(pair, "=")
-		if !isParameter(key, name) {
-			continue
-		}
-		if decoded, err := url.QueryUnescape(value); err == nil {
-			value = decoded
-		}
-		values = append(values, value)
-	}
-	return values
-}
-
-func isParameter(key, name string) bool {
-	decoded, err := url.QueryUnescape(key)
-	return err == nil && decoded == name
-}
-
 // strip takes the token out of the request in every configured place and
 // leaves everything else as it was.
 func (s tokenSources) strip(r *http.Request) {
@@ -211,9 +150,9 @@ func (s tokenSources) strip(r *http.Request) {
 		case sourceHeader:
 			stripHeader(r.Header, source.Name)
 		case sourceCookie:
-			stripCookie(r.Header, source.Name)
+			fields.StripCookie(r.Header, source.Name)
 		case sourceQuery:
-			stripParameter(r, source.Name)
+			fields.StripParameter(r, source.Name)
 		}
 	}
 }
@@ -230,60 +169,6 @@ func stripHeader(header http.Header, name string) {
 	if name != defaultSourceHeader || len(header[name]) == 0 {
 		delete(header, name)
 	}
-}
-
-// stripCookie takes one cookie out of the Cookie headers, octet for octet:
-// parsing and printing them again would change quotes and drop odd ones.
-func stripCookie(header http.Header, name string) {
-	var lines []string
-	for _, line := range header["Cookie"] {
-		var kept []string
-		stripped := false
-		for pair := range strings.SplitSeq(line, ";") {
-			key, _, _ := strings.Cut(pair, "=")
-			if textproto.TrimString(key) == name {
-				stripped = true
-				continue
-			}
-			kept = append(kept, pair)
-		}
-		if !stripped {
-			lines = append(lines, line)
-			continue
-		}
-		if rest := strings.TrimLeft(strings.Join(kept, ";"), " "); rest != "" {
-			lines = append(lines, rest)
-		}
-	}
-	if len(lines) == 0 {
-		header.Del("Cookie")
-		return
-	}
-	header["Cookie"] = lines
-}
-
-// stripParameter takes one parameter out of the query; the others keep their
-// order and encoding.
-func stripParameter(r *http.Request, name string) {
-	if len(queryValues(r.URL.RawQuery, name)) == 0 {
-		return
-	}
-	var kept strings.Builder
-	// Each pair is taken with the separator before it.
-	for rest := "&" + r.URL.RawQuery; rest != ""; {
-		end := len(rest)
-		if i := strings.IndexAny(rest[1:], querySeparators); i >= 0 {
-			end = i + 1
-		}
-		key, _, _ := strings.Cut(rest[1:end], "=")
-		if !isParameter(key, name) {
-			kept.WriteString(rest[:end])
-		}
-		rest = rest[end:]
-	}
-	query := kept.String()
-	r.URL.RawQuery = query[min(1, len(query)):]
-	r.RequestURI = r.URL.RequestURI()
 }
 
 // vary lists the headers in which a token may stand, for the Vary header of

@@ -1,70 +1,18 @@
-package logtoauth
+package fields
 
 import (
-	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
-
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// believable reports whether what the placeholders read is what every later
-// handler will act on.
-func (id *organizationID) believable(r *http.Request) bool {
-	for _, header := range id.headers {
-		if !standsOnce(r.Header, header) {
-			return false
-		}
-	}
-	for _, cookie := range id.cookies {
-		if !cookieStandsOnce(r.Header["Cookie"], cookie) {
-			return false
-		}
-	}
-	for _, parameter := range id.parameters {
-		if !parameterStandsOnce(r.URL.RawQuery, parameter) {
-			return false
-		}
-	}
-	// Of what map and vars read nothing is known: it may be the host.
-	if (id.host || len(id.unknown) > 0) && !plainHost(r.Host) {
-		return false
-	}
-	if id.path {
-		if !plainPath(r.URL) {
-			return false
-		}
-		// A vars or map placeholder may have been read before a rewrite.
-		original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
-		if ok && original.URL != nil && !plainPath(original.URL) {
-			return false
-		}
-	}
-	return true
-}
-
-// standsOnce reports whether a header stands exactly once, in whatever spelling
-// a later handler may take for it (CGI and some frameworks read `X_Org` and
-// `X.Org` as `X-Org`).
-func standsOnce(header http.Header, name string) bool {
-	count := 0
-	want := foldHeader(name)
-	for key, values := range header {
-		if spells(key, want) {
-			count += len(values)
-		}
-	}
-	return count == 1
-}
-
-// plainHost accepts a name or a bracketed IPv6 address, with or without a port.
+// PlainHost accepts a name or a bracketed IPv6 address, with or without a port.
 // Caddy splits anything else into labels too, and not where others do: of
 // `globex.example.com:x:.acme.example.com` Caddy reads acme and Express globex.
 // An empty label or a trailing dot moves labels or makes one site two. A Host
 // header that differs from :authority never comes here: x/net and quic-go end
 // the stream.
-func plainHost(hostport string) bool {
+func PlainHost(hostport string) bool {
 	if address, port, ok := strings.Cut(hostport, "]"); ok {
 		address, bracketed := strings.CutPrefix(address, "[")
 		ip, err := netip.ParseAddr(address)
@@ -96,8 +44,8 @@ func isLabelChar(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_'
 }
 
-// plainPath refuses a path that servers read in different ways.
-func plainPath(u *url.URL) bool {
+// PlainPath refuses a path that servers read in different ways.
+func PlainPath(u *url.URL) bool {
 	escaped := strings.ToLower(u.EscapedPath()) // which encodes a plain backslash
 	for _, sequence := range []string{"%2f", "%5c", "%2e"} {
 		if strings.Contains(escaped, sequence) {

@@ -1,4 +1,4 @@
-package logtoauth
+package fields
 
 import "testing"
 
@@ -18,7 +18,7 @@ func TestHostsThatAllServersReadAlike(t *testing.T) {
 		"a,b.example.com": false, "a b.example.com": false, " example.com": false, "a@example.com": false, "a?.example.com": false, "a#.example.com": false,
 		"bücher.example": false, "a\x00.example.com": false, "a\xff.example.com": false, "ａcme.example.com": false, "acme。example.com": false,
 	} {
-		if got := plainHost(host); got != want {
+		if got := PlainHost(host); got != want {
 			t.Errorf("%q: %v", host, got)
 		}
 	}

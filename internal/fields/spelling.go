@@ -1,4 +1,4 @@
-package logtoauth
+package fields
 
 import (
 	"net/url"
@@ -19,9 +19,9 @@ import (
 //     `-`, so that `org_id` is `orgId`.
 //   - PHP before 7.4 and Rack before 2.2 decode cookie names, too.
 
-// skeleton is what is left of a name in all these readings: its letters and
-// digits, in lower case. Names with one skeleton are one name to some server.
-func skeleton(name string) string {
+// Skeleton returns what is left of a name in all these readings: its letters
+// and digits, in lower case. Names with one skeleton are one name to some server.
+func Skeleton(name string) string {
 	var b strings.Builder
 	for _, r := range name {
 		if c := foldLetter(r); c != 0 {
@@ -89,10 +89,10 @@ func spellingOf(name, skeleton string) spelling {
 	}
 }
 
-// parameterStandsOnce reports whether a parameter of the query stands exactly
+// ParameterStandsOnce reports whether a parameter of the query stands exactly
 // once, in whatever spelling. net/url, and so Caddy, drops those with a
 // semicolon or a broken value, and reads on behind a `#`.
-func parameterStandsOnce(rawQuery, skeleton string) bool {
+func ParameterStandsOnce(rawQuery, skeleton string) bool {
 	if strings.Contains(rawQuery, "#") {
 		return false
 	}
@@ -114,10 +114,10 @@ func parameterStandsOnce(rawQuery, skeleton string) bool {
 // those that know RFC 2965, and white space for Python's http.cookies.
 var cookieSeparators = []string{";", ";, \t"}
 
-// cookieStandsOnce is the same for a cookie, whatever parts it from others.
+// CookieStandsOnce is the same for a cookie, whatever parts it from others.
 // Caddy takes the first in any case that net/http does not drop, an
 // application perhaps the last, or another.
-func cookieStandsOnce(lines []string, skeleton string) bool {
+func CookieStandsOnce(lines []string, skeleton string) bool {
 	for _, separators := range cookieSeparators {
 		count := 0
 		for _, line := range lines {

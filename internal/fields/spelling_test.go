@@ -1,4 +1,4 @@
-package logtoauth
+package fields
 
 import (
 	"net/http"
@@ -55,7 +55,7 @@ func TestParameterUnderAnotherName(t *testing.T) {
 		if values, _ := url.ParseQuery(test.query); values.Get(name) == "" && test.server[:3] != "all" {
 			t.Fatalf("%s: Caddy reads nothing from %s", test.server, test.query)
 		}
-		if parameterStandsOnce(test.query, skeleton(name)) {
+		if ParameterStandsOnce(test.query, Skeleton(name)) {
 			t.Errorf("%s: %s", test.server, test.query)
 		}
 	}
@@ -67,12 +67,12 @@ func TestParameterBesideOthers(t *testing.T) {
 		"org_id=acme&filter[org_id]=x", "org_id=acme&q=org_id", "org_id=acme&x==org_id", "org_id=acme&gr%C3%B6%C3%9Fe=1&%E5%90%8D=2",
 		"org_id=acme&discount=100%", "org_id=acme&[]=1&[=2&%00=3", "org%5fid=acme",
 	} {
-		if !parameterStandsOnce(query, skeleton("org_id")) {
+		if !ParameterStandsOnce(query, Skeleton("org_id")) {
 			t.Errorf("%s is refused", query)
 		}
 	}
 	for _, query := range []string{"", "a=1", "org.id=acme&org-id=acme", "a=1&b=%zz", "b%zz=1&org_id=acme"} {
-		if parameterStandsOnce(query, skeleton("org_id")) {
+		if ParameterStandsOnce(query, Skeleton("org_id")) {
 			t.Errorf("%s is accepted", query)
 		}
 	}
@@ -109,7 +109,7 @@ func TestCookieUnderAnotherName(t *testing.T) {
 		if cookie, err := r.Cookie("org_id"); err != nil || cookie.Value == "" {
 			t.Fatalf("%s: Caddy reads nothing from %q", test.server, test.lines)
 		}
-		if cookieStandsOnce(test.lines, skeleton("org_id")) {
+		if CookieStandsOnce(test.lines, Skeleton("org_id")) {
 			t.Errorf("%s: %q", test.server, test.lines)
 		}
 	}
@@ -128,12 +128,12 @@ func TestCookieBesideOthers(t *testing.T) {
 		{"a=x y, z=50%, d%=1; org_id=acme"},
 		{"org_id=acme; org=1; id=2; __Host-org_id=3"},
 	} {
-		if !cookieStandsOnce(lines, skeleton("org_id")) {
+		if !CookieStandsOnce(lines, Skeleton("org_id")) {
 			t.Errorf("%q is refused", lines)
 		}
 	}
 	for _, lines := range [][]string{nil, {""}, {"a=1"}, {"a=org_id"}, {"org_id=acme; a%=1"}} {
-		if cookieStandsOnce(lines, skeleton("org_id")) {
+		if CookieStandsOnce(lines, Skeleton("org_id")) {
 			t.Errorf("%q is accepted", lines)
 		}
 	}
@@ -149,7 +149,7 @@ func FuzzParameterNamesAsPHP(f *testing.F) {
 		if strings.ContainsAny(name, "&;=#") {
 			t.Skip("more than a name")
 		}
-		if readByPHP(name) == "org_id" && parameterStandsOnce("org_id=acme&"+name+"=evil", skeleton("org_id")) {
+		if readByPHP(name) == "org_id" && ParameterStandsOnce("org_id=acme&"+name+"=evil", Skeleton("org_id")) {
 			t.Errorf("PHP takes %q for org_id", name)
 		}
 	})
