@@ -1,7 +1,6 @@
 package logtoauth
 
 import (
-	"io"
 	"net/http"
 	"net/textproto"
 	"slices"
@@ -111,46 +110,6 @@ func encodeForwarded(text string) string {
 	return b.String()
 }
 
-// headerNames are folded names of headers that only this module may set.
-type headerNames []string
-
-// contain tells whether a server may take a header for one of these.
-func (n headerNames) contain(name string) bool {
-	return slices.ContainsFunc(n, func(folded string) bool { return fields.Spells(name, folded) })
-}
-
-// deleteFrom deletes the headers, in every spelling.
-func (n headerNames) deleteFrom(header http.Header) {
-	for name := range header {
-		if n.contain(name) {
-			delete(header, name)
-		}
-	}
-}
-
-// takeOut deletes what the client sent under these names: headers, trailers,
-// and the wish that a proxy drop the header that will be set (RFC 9110 section
-// 7.6.1).
-func (n headerNames) takeOut(r *http.Request) {
-	if len(n) == 0 {
-		return
-	}
-	n.deleteFrom(r.Header)
-	for _, name := range n {
-		removeFromConnection(r.Header, name)
-	}
-	n.takeOutOfTrailers(r)
-}
-
-// takeOutOfTrailers deletes trailers: those that are there, and those that
-// come when the body ends.
-func (n headerNames) takeOutOfTrailers(r *http.Request) {
-	if r.Trailer != nil && r.Body != nil {
-		n.deleteFrom(r.Trailer)
-		r.Body = &trailerFilter{ReadCloser: r.Body, trailer: r.Trailer, names: n}
-	}
-}
-
 // takeOutForged takes out what the client sent under the names, but not what a
 // logto_auth has set in this request.
 func takeOutForged(r *http.Request, names headerNames) {
@@ -160,25 +119,6 @@ func takeOutForged(r *http.Request, names headerNames) {
 		})
 	}
 	names.takeOut(r)
-}
-
-// trailerFilter deletes trailers as soon as they are there. When the body ends
-// net/http fills in the map of those that were announced, in HTTP/1.1 also with
-// others. Without announced ones there is no map that anybody would see.
-type trailerFilter struct {
-	io.ReadCloser
-	trailer http.Header
-	names   headerNames
-}
-
-// Read deletes within the call that ends the body: whoever reads it looks at
-// the trailers next. Close must not, since it may run beside Read.
-func (f *trailerFilter) Read(p []byte) (int, error) {
-	n, err := f.ReadCloser.Read(p)
-	if err != nil {
-		f.names.deleteFrom(f.trailer)
-	}
-	return n, err
 }
 
 // StripIdentity is a middleware that deletes what a client sent under the
@@ -236,5 +176,4 @@ var (
 	_ caddy.Module                = (*StripIdentity)(nil)
 	_ caddy.Provisioner           = (*StripIdentity)(nil)
 	_ caddyhttp.MiddlewareHandler = (*StripIdentity)(nil)
-	_ io.ReadCloser               = (*trailerFilter)(nil)
 )

@@ -4,8 +4,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-
-	"github.com/caddy-logto/caddy-logto-auth/internal/fields"
 )
 
 func TestForwardedClaimIsEncoded(t *testing.T) {
@@ -54,21 +52,6 @@ func FuzzForwardedClaim(f *testing.F) {
 			t.Fatalf("%q became %q, which decodes to %q, %v", claim, got, back, err)
 		}
 	})
-}
-
-func TestSpellingsOfOneHeader(t *testing.T) {
-	folded := fields.FoldHeader("X-User.ID")
-	if folded != "x-user-id" {
-		t.Fatalf("folded to %q", folded)
-	}
-	for name, want := range map[string]bool{
-		"X-User-Id": true, "x_user_id": true, "X.USER.ID": true, "X!User~Id": true,
-		"X-User-Idx": false, "X-User": false, "XX-User-Id": false, "X-Usér-I": false, "": false,
-	} {
-		if got := fields.Spells(name, folded); got != want {
-			t.Errorf("%q spells %s: %t, want %t", name, folded, got, want)
-		}
-	}
 }
 
 func TestHeadersThatCannotCarryAClaim(t *testing.T) {

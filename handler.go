@@ -87,21 +87,6 @@ func (h *Handler) decide(r *http.Request, found credential) (info *AuthInfo, org
 	return info, organization, refusal
 }
 
-// addVary names the headers a token may stand in. The slice is new for each
-// response: Caddy's header directive may change its elements in place.
-func addVary(header http.Header, names []string) {
-	existing := header["Vary"]
-	if len(existing) == 0 {
-		header["Vary"] = append(make([]string, 0, len(names)), names...)
-		return
-	}
-	for _, name := range names {
-		if !containsFold(existing, name) {
-			header.Add("Vary", name)
-		}
-	}
-}
-
 // logRefusal tells the operator why a request was refused and how to fix it.
 func (h *Handler) logRefusal(r *http.Request, refusal *Refusal, info *AuthInfo, token string) {
 	if entry := h.logger.Check(zapcore.DebugLevel, refusalMessage); entry != nil {

@@ -4,10 +4,136 @@ import (
 	"io"
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/fields"
 )
+
+// headerNames are folded names of headers that only this module may set.
+type headerNames []string
+
+// contain reports whether a server may take a header for one of these.
+func (n headerNames) contain(name string) bool {
+	return slices.ContainsFunc(n, func(folded string) bool { return fields.Spells(name, folded) })
+}
+
+// deleteFrom deletes the headers, in every spelling.
+func (n headerNames) deleteFrom(header http.Header) {
+	for name := range header {
+		if n.contain(name) {
+			delete(header, name)
+		}
+	}
+}
+
+// takeOut deletes what the client sent under these names: headers, trailers,
+// and the wish that a proxy drop the header that will be set (RFC 9110 section
+// 7.6.1).
+func (n headerNames) takeOut(r *http.Request) {
+	if len(n) == 0 {
+		return
+	}
+	n.deleteFrom(r.Header)
+	for _, name := range n {
+		removeFromConnection(r.Header, name)
+	}
+	n.takeOutOfTrailers(r)
+}
+
+// takeOutOfTrailers deletes trailers: those that are there, and those that
+// come when the body ends.
+func (n headerNames) takeOutOfTrailers(r *http.Request) {
+	if r.Trailer != nil && r.Body != nil {
+		n.deleteFrom(r.Trailer)
+		r.Body = &trailerFilter{ReadCloser: r.Body, trailer: r.Trailer, names: n}
+	}
+}
+
+// trailerFilter deletes trailers as soon as they are there. When the body ends
+// net/http fills in the map of those that were announced, in HTTP/1.1 also with
+// others. Without announced ones there is no map that anybody would see.
+type trailerFilter struct {
+	io.ReadCloser
+	trailer http.Header
+	names   headerNames
+}
+
+// Read deletes within the call that ends the body: whoever reads it looks at
+// the trailers next. Close must not, since it may run beside Read.
+func (f *trailerFilter) Read(p []byte) (int, error) {
+	n, err := f.ReadCloser.Read(p)
+	if err != nil {
+		f.names.deleteFrom(f.trailer)
+	}
+	return n, err
+}
+
+// isHopByHop reports whether an option of the Connection header is one that
+// concerns the connection alone. Caddy's reverse proxy deletes the headers of
+// that name anyway, and no handler reads an organization from them.
+func isHopByHop(option string) bool {
+	switch strings.ToLower(option) {
+	case "close", "keep-alive", "upgrade", "te", "http2-settings":
+		return true
+	}
+	return false
+}
+
+// removeFromConnection takes a header's name, in every spelling, out of the
+// client's Connection header.
+func removeFromConnection(header http.Header, name string) {
+	folded := fields.FoldHeader(name)
+	filterConnection(header, func(option string) bool { return !fields.Spells(option, folded) })
+}
+
+// filterConnection keeps of the client's Connection header the options that
+// may stay.
+func filterConnection(header http.Header, keep func(option string) bool) {
+	values := header["Connection"]
+	if len(values) == 0 {
+		return
+	}
+	var kept []string
+	for _, value := range values {
+		for option := range strings.SplitSeq(value, ",") {
+			if option = textproto.TrimString(option); option != "" && keep(option) {
+				kept = append(kept, option)
+			}
+		}
+	}
+	if len(kept) == 0 {
+		header.Del("Connection")
+		return
+	}
+	header["Connection"] = []string{strings.Join(kept, ", ")}
+}
+
+func containsFold(names []string, name string) bool {
+	for _, n := range names {
+		if strings.EqualFold(n, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// addVary names the headers a token may stand in. The slice is new for each
+// response: Caddy's header directive may change its elements in place.
+func addVary(header http.Header, names []string) {
+	existing := header["Vary"]
+	if len(existing) == 0 {
+		header["Vary"] = append(make([]string, 0, len(names)), names...)
+		return
+	}
+	for _, name := range names {
+		if !containsFold(existing, name) {
+			header.Add("Vary", name)
+		}
+	}
+}
 
 // servePrivately runs next and keeps shared caches from storing its answer.
 // The Authorization header does so by itself, and no other place of a token
@@ -111,4 +237,5 @@ func splitDirectives(value string) []string {
 var (
 	_ http.ResponseWriter = (*privateWriter)(nil)
 	_ io.ReaderFrom       = (*privateWriter)(nil)
+	_ io.ReadCloser       = (*trailerFilter)(nil)
 )

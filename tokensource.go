@@ -189,12 +189,3 @@ func (s tokenSources) vary() []string {
 	}
 	return names
 }
-
-func containsFold(names []string, name string) bool {
-	for _, n := range names {
-		if strings.EqualFold(n, name) {
-			return true
-		}
-	}
-	return false
-}
