@@ -1,11 +1,15 @@
 package logtoauth
 
 import (
+	"context"
 	"net/http"
 	"net/textproto"
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-logto/caddy-logto-auth/internal/fields"
 )
@@ -188,4 +192,150 @@ func (s tokenSources) vary() []string {
 		}
 	}
 	return names
+}
+
+// strip takes the token out of the request in every configured place, and out
+// of what Caddy has kept of it: the original URL, and the trailers to come.
+func (s *requestState) strip(r *http.Request, sources tokenSources) {
+	sources.strip(r)
+	if original := sources.stripOriginal(r); original != nil {
+		s.later().original = original
+	}
+	if r.Trailer != nil {
+		names := sources.headers()
+		names.takeOutOfTrailers(r)
+		s.later().trailers = append(s.later().trailers, names...)
+	}
+}
+
+// stripOriginal takes the token out of the query of the request's original URL
+// and returns the original request if it had one. Caddy puts the original back
+// before error routes, and {http.request.orig_uri}, templates and FastCGI's
+// REQUEST_URI read it on every request.
+func (s tokenSources) stripOriginal(r *http.Request) *http.Request {
+	original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
+	if !ok || original.URL == nil {
+		return nil
+	}
+	query := original.URL.RawQuery
+	for _, source := range s {
+		if source.From == sourceQuery {
+			fields.StripParameter(&original, source.Name)
+		}
+	}
+	if original.URL.RawQuery == query {
+		return nil
+	}
+	setOriginal(r, &original)
+	// The placeholder reads the request of Caddy's server, of which a handler
+	// before us, such as tracing, may have made a copy.
+	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		repl.Set("http.request.orig_uri", original.RequestURI)
+	}
+	return &original
+}
+
+// setOriginal replaces the original request, of which only the URL is shared.
+// It changes r in place, since Caddy's server has the same one.
+func setOriginal(r, original *http.Request) {
+	*r = *r.WithContext(context.WithValue(r.Context(), caddyhttp.OriginalRequestCtxKey, *original))
+}
+
+// stripAgain takes out what was taken out before. Caddy's server may have kept
+// another copy of the request than the one the handlers changed.
+func (u *unfinished) stripAgain(r *http.Request) {
+	if u.original != nil {
+		r.RequestURI = u.original.RequestURI
+		setOriginal(r, u.original)
+	}
+	if len(u.trailers) > 0 {
+		u.trailers.takeOutOfTrailers(r)
+	}
+}
+
+// headers are the folded names of the headers in which a token may stand. RFC
+// 9110 section 6.5.1 allows none of them in trailers, but net/http takes and
+// sends them in HTTP/1.1.
+func (s tokenSources) headers() headerNames {
+	var names headerNames
+	for _, name := range s.vary() {
+		names = append(names, fields.FoldHeader(name))
+	}
+	return names
+}
+
+// isUpgrade tells whether a request asks to leave HTTP: by Upgrade in
+// HTTP/1.1, by extended CONNECT later (RFC 8441, RFC 9220).
+func isUpgrade(r *http.Request) bool {
+	return len(r.Header["Upgrade"]) > 0 || r.Method == http.MethodConnect
+}
+
+// originGuard refuses cookie tokens that a foreign page makes a browser send.
+type originGuard struct {
+	protection http.CrossOriginProtection
+	trusted    []string
+}
+
+// newOriginGuard trusts the site's own origin and those listed.
+func newOriginGuard(trusted []string) (*originGuard, error) {
+	guard := &originGuard{trusted: trusted}
+	for _, origin := range trusted {
+		if err := guard.protection.AddTrustedOrigin(origin); err != nil {
+			return nil, err
+		}
+	}
+	return guard, nil
+}
+
+// check judges a request that was authorized by a cookie. A WebSocket
+// handshake is a GET, which net/http takes for safe, but opens a channel in
+// both directions: upgrades are judged as if they were a POST.
+func (g *originGuard) check(r *http.Request) *Refusal {
+	judged := r
+	if isUpgrade(r) {
+		asPost := *r
+		asPost.Method = http.MethodPost
+		judged = &asPost
+	}
+	if g.protection.Check(judged) != nil || g.hasOtherScheme(judged) {
+		return refuseCrossOrigin()
+	}
+	return nil
+}
+
+// hasOtherScheme reports whether the page is of the site's host but not of its
+// scheme. net/http compares hosts only, while whoever is on the way can make
+// any page of `http://<host>`. Sec-Fetch-Site tells the two apart; browsers
+// from before 2023 do not send it.
+func (g *originGuard) hasOtherScheme(r *http.Request) bool {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		return false
+	}
+	origin := r.Header.Get("Origin")
+	if origin == "" || r.Header.Get("Sec-Fetch-Site") != "" || slices.Contains(g.trusted, origin) {
+		return false
+	}
+	switch scheme, _, _ := strings.Cut(origin, "://"); strings.ToLower(scheme) {
+	case "https":
+		// A site that looks like plain http may be behind a proxy that ends
+		// TLS and does not say so.
+		return false
+	case "http":
+		return servedOverTLS(r)
+	}
+	return true
+}
+
+// servedOverTLS reports whether the client uses https, to Caddy or to a proxy
+// in front. That it does not is believed of a trusted proxy only
+// (`trusted_proxies`, as in reverse_proxy); that it does, of anyone, since it
+// only makes the check stricter.
+func servedOverTLS(r *http.Request) bool {
+	forwarded, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Proto"), ",")
+	forwarded = strings.ToLower(textproto.TrimString(forwarded))
+	if trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool); trusted && forwarded == "http" {
+		return false
+	}
+	return r.TLS != nil || forwarded == "https"
 }
