@@ -3,6 +3,10 @@ package logtoauth
 import (
 	"maps"
 	"slices"
+	"strconv"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 )
 
 // handlerSettings are the subdirectives of logto_auth.
@@ -97,4 +101,183 @@ func only[T any](settings map[string]setting[T], names ...string) map[string]set
 	chosen := maps.Clone(settings)
 	maps.DeleteFunc(chosen, func(name string, _ setting[T]) bool { return !slices.Contains(names, name) })
 	return chosen
+}
+
+// args is the rest of one subdirective, whose name is word. Its methods turn
+// tokens into a field and refuse what the field cannot tell from unset; what a
+// value means is judged later, by problems.
+type args struct {
+	*caddyfile.Dispenser
+	word    string
+	written positions
+}
+
+// emptyVariable ends the messages about a value that is not there. A `{$NAME}`
+// of the Caddyfile that is empty is gone before its tokens are made, so it
+// looks as if nothing had been written.
+const emptyVariable = "; if the line has a variable such as {$NAME}, is the variable empty?"
+
+// text takes the only argument.
+func (a args) text(field *string) error {
+	values := a.RemainingArgs()
+	switch {
+	case len(values) == 0:
+		return a.Errf("%s takes one value and has none%s", a.word, emptyVariable)
+	case len(values) > 1:
+		return a.Errf("%s takes one value, not %d", a.word, len(values))
+	case values[0] == "":
+		return a.Errf("%s: the value is empty; leave the line out to get the default%s", a.word, emptyVariable)
+	}
+	*field = values[0]
+	return nil
+}
+
+// list takes one or more arguments. It adds to the field, which holds the
+// scopes of logto_require's first line.
+func (a args) list(field *[]string) error {
+	values := a.RemainingArgs()
+	if len(values) == 0 {
+		return a.Errf("%s takes one or more values and has none%s", a.word, emptyVariable)
+	}
+	*field = append(*field, values...)
+	return nil
+}
+
+// flag takes no argument.
+func (a args) flag(field *bool) error {
+	if a.NextArg() {
+		return a.Errf("%s takes no value; leave the line out to switch it off", a.word)
+	}
+	*field = true
+	return nil
+}
+
+// duration takes a duration that may be zero.
+func (a args) duration(field **caddy.Duration) error {
+	var text string
+	if err := a.text(&text); err != nil {
+		return err
+	}
+	parsed, err := caddy.ParseDuration(text)
+	if err != nil {
+		return a.Errf("%s: %q is not a duration; write one like 10s, 5m, 1h or 1d", a.word, text)
+	}
+	value := caddy.Duration(parsed)
+	*field = &value
+	return nil
+}
+
+// positiveDuration takes a duration for a field whose zero means unset, so
+// that a written zero does not silently become the default.
+func (a args) positiveDuration(field *caddy.Duration) error {
+	var value *caddy.Duration
+	if err := a.duration(&value); err != nil {
+		return err
+	}
+	if *value == 0 {
+		return a.Errf("%s must be greater than zero", a.word)
+	}
+	*field = *value
+	return nil
+}
+
+// count takes a whole number that may be zero.
+func (a args) count(field **int) error {
+	var text string
+	if err := a.text(&text); err != nil {
+		return err
+	}
+	value, err := strconv.Atoi(text)
+	if err != nil {
+		return a.Errf("%s: %q is not a whole number", a.word, text)
+	}
+	*field = &value
+	return nil
+}
+
+// status takes a whole number for a field whose zero means unset.
+func (a args) status(field *int) error {
+	var value *int
+	if err := a.count(&value); err != nil {
+		return err
+	}
+	if *value == 0 {
+		return a.Errf("%s must not be zero", a.word)
+	}
+	*field = *value
+	return nil
+}
+
+// organization takes IDs, or a keyword that stands alone. Only a keyword that
+// is written out counts: a placeholder's value never becomes one.
+func (a args) organization(ids *[]string, mode *string) error {
+	var values []string
+	if err := a.list(&values); err != nil {
+		return err
+	}
+	keyword := slices.IndexFunc(values, func(value string) bool {
+		return slices.Contains(organizationModes, value)
+	})
+	switch {
+	case keyword < 0:
+		*ids = values
+	case len(values) == 1:
+		*mode = values[0]
+	default:
+		return a.Errf("%s: the keyword %s must stand alone, without IDs beside it", a.word, values[keyword])
+	}
+	return nil
+}
+
+// claim takes a path and the values of which the claim must have one.
+func (a args) claim(field *[]ClaimRequirement) error {
+	values := a.RemainingArgs()
+	if len(values) < 2 {
+		return a.Errf("%s takes a path and one or more values%s", a.word, emptyVariable)
+	}
+	*field = append(*field, ClaimRequirement{Path: values[0], Values: values[1:]})
+	return nil
+}
+
+// tokenSource takes a kind of place and the name there.
+func (a args) tokenSource(field *[]TokenSource) error {
+	values := a.RemainingArgs()
+	var source TokenSource
+	switch len(values) {
+	case 2:
+		if values[1] == "" {
+			return a.Errf("%s: the name is empty%s", a.word, emptyVariable)
+		}
+		source = TokenSource{From: values[0], Name: values[1]}
+	case 1:
+		source = TokenSource{From: values[0]}
+	case 0:
+		return a.Errf("%s takes header, header <name>, cookie <name> or query <name>%s", a.word, emptyVariable)
+	default:
+		return a.Errf("%s takes header, header <name>, cookie <name> or query <name>", a.word)
+	}
+	*field = append(*field, source)
+	return nil
+}
+
+// forwardClaim takes a claim's path and a header's name.
+func (a args) forwardClaim(field *[]ForwardClaim) error {
+	values := a.RemainingArgs()
+	switch {
+	case len(values) < 2:
+		return a.Errf("%s takes a claim's path and a header's name%s", a.word, emptyVariable)
+	case len(values) > 2:
+		return a.Errf("%s takes a claim's path and a header's name", a.word)
+	}
+	*field = append(*field, ForwardClaim{Claim: values[0], Header: values[1]})
+	return nil
+}
+
+// resourceMetadata takes a block, which may be left out.
+func (a args) resourceMetadata(field **ResourceMetadata) error {
+	if a.NextArg() {
+		return a.Errf("%s takes a block only", a.word)
+	}
+	*field = new(ResourceMetadata)
+	return unmarshalBlock(a.Dispenser, *field, metadataSettings, a.word+".", a.written)
 }
