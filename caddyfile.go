@@ -9,6 +9,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/httproutes"
 )
 
 const (
@@ -153,7 +155,7 @@ func authRoutes(h httpcaddyfile.Helper, handler *Handler, matcher caddy.ModuleMa
 			strip.Headers = append(strip.Headers, forward.Header)
 		}
 		stripping := newRoute(pathMatcher("*"), stripName, strip)
-		if onlyPath(matcher) != "" {
+		if httproutes.OnlyPath(matcher) != "" {
 			return append(routes, auth, stripping)
 		}
 		routes = append(routes, stripping)

@@ -1,7 +1,6 @@
 package logtoauth
 
 import (
-	"encoding/json"
 	"reflect"
 	"slices"
 	"strings"
@@ -10,32 +9,24 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/httproutes"
 )
 
 // underAnyReading puts the matcher of a directive inside an AnyReading. What
 // matches every request stays as it is.
 func underAnyReading(matcher caddy.ModuleMap, order *pathOrder) caddy.ModuleMap {
-	pattern := onlyPath(matcher)
+	pattern := httproutes.OnlyPath(matcher)
 	if len(matcher) == 0 || pattern == "*" {
 		return matcher
 	}
 	wrapped := caddy.ModuleMap{
-		anyReadingName: caddyconfig.JSON(caddyhttp.RawMatcherSets{matcher}, nil),
+		httproutes.AnyReadingName: caddyconfig.JSON(caddyhttp.RawMatcherSets{matcher}, nil),
 	}
 	if pattern != "" {
 		order.add(pattern, wrapped)
 	}
 	return wrapped
-}
-
-// onlyPath returns the pattern of a matcher set whose `path` has exactly one,
-// which is what Caddy sorts routes by, or nothing.
-func onlyPath(set caddy.ModuleMap) string {
-	var patterns caddyhttp.MatchPath
-	if err := json.Unmarshal(set["path"], &patterns); err != nil || len(patterns) != 1 {
-		return ""
-	}
-	return patterns[0]
 }
 
 // pathOrder keeps the directives of one name in a block in the order in which
@@ -57,7 +48,7 @@ type pathRoute struct {
 
 // orderOf returns the order of the directive's name in the block that h is in.
 func orderOf(h httpcaddyfile.Helper, directive string) *pathOrder {
-	key := directive + " " + anyReadingName
+	key := directive + " " + httproutes.AnyReadingName
 	// Nested blocks get a copy of the state around them. All sites of a
 	// Caddyfile share one: at worst a route gets a key that it does not need.
 	block := reflect.ValueOf(h.BlockState).Pointer()
@@ -93,10 +84,6 @@ func (p pathRoute) belongsBefore(earlier pathRoute) bool {
 	return len(p.pattern) != len(earlier.pattern) && len(mine) >= len(its) && strings.HasPrefix(strings.ToLower(mine), strings.ToLower(its))
 }
 
-// sortKeyPrefix begins a sort key. No placeholder has a name that begins with
-// a tilde.
-const sortKeyPrefix = "{~"
-
 // setSortKey gives the route's matcher set a `path` that sorts as the written
 // pattern does and matches every request: Caddy replaces a placeholder that
 // nobody knows by nothing when the path is matched, which leaves `*`, but sorts
@@ -119,13 +106,5 @@ func (p pathRoute) setSortKey() {
 		}
 		return r
 	}, text)
-	p.set["path"] = caddyconfig.JSON(caddyhttp.MatchPath{sortKeyPrefix + text + "}*"}, nil)
-}
-
-// isSortKey reports whether a matcher of a set only tells Caddy how to sort.
-func isSortKey(name string, raw json.RawMessage) bool {
-	if name != "path" {
-		return false
-	}
-	return strings.HasPrefix(onlyPath(caddy.ModuleMap{name: raw}), sortKeyPrefix)
+	p.set["path"] = caddyconfig.JSON(caddyhttp.MatchPath{httproutes.SortKeyPrefix + text + "}*"}, nil)
 }

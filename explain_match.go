@@ -10,6 +10,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/httproutes"
 )
 
 // certainty tells whether something holds, as far as its URL and method tell.
@@ -22,10 +24,6 @@ const (
 )
 
 func (c certainty) not() certainty { return yes - c }
-
-// matcherSets are matchers as they stand in a config: one of the sets must
-// match, of a set every matcher.
-type matcherSets []map[string]json.RawMessage
 
 // urlMatchers are the matchers that a URL and a method decide, each with the
 // part of the request that it sees.
@@ -116,7 +114,7 @@ func (q question) decides(placeholder string, rewritten rewriters) (decided bool
 
 // match tells whether the request matches, and on what it depends if that is
 // not known.
-func (q question) match(sets matcherSets, rewritten rewriters) (matched certainty, depends []string, err error) {
+func (q question) match(sets httproutes.MatcherSets, rewritten rewriters) (matched certainty, depends []string, err error) {
 	if len(sets) == 0 {
 		return yes, nil, nil
 	}
@@ -140,7 +138,7 @@ func (q question) match(sets matcherSets, rewritten rewriters) (matched certaint
 
 func (q question) matchOne(name string, raw json.RawMessage, rewritten rewriters) (certainty, []string, error) {
 	if name == "not" {
-		var sets matcherSets
+		var sets httproutes.MatcherSets
 		if err := json.Unmarshal(raw, &sets); err != nil {
 			return no, nil, fmt.Errorf("matcher not: %w", err)
 		}
@@ -150,14 +148,14 @@ func (q question) matchOne(name string, raw json.RawMessage, rewritten rewriters
 		matched, depends, err := q.match(sets, rewritten)
 		return matched.not(), depends, err
 	}
-	if name == anyReadingName {
+	if name == httproutes.AnyReadingName {
 		return q.matchAnyReading(raw, rewritten)
 	}
-	if isSortKey(name, raw) {
+	if httproutes.IsSortKey(name, raw) {
 		return yes, nil, nil
 	}
 	part, known := urlMatchers[name]
-	text := matcherText(name, raw)
+	text := httproutes.MatcherText(name, raw)
 	if q.original == nil || !known {
 		return maybe, []string{text}, nil
 	}
@@ -184,9 +182,9 @@ func (q question) matchOne(name string, raw json.RawMessage, rewritten rewriters
 
 // matchAnyReading answers for an AnyReading: some reading must match.
 func (q question) matchAnyReading(raw json.RawMessage, rewritten rewriters) (certainty, []string, error) {
-	var sets matcherSets
+	var sets httproutes.MatcherSets
 	if err := json.Unmarshal(raw, &sets); err != nil {
-		return no, nil, fmt.Errorf("matcher %s: %w", anyReadingName, err)
+		return no, nil, fmt.Errorf("matcher %s: %w", httproutes.AnyReadingName, err)
 	}
 	matched, depends, err := q.match(sets, rewritten)
 	if matched == yes || err != nil || q.original == nil || hasOneReading(q.original) {

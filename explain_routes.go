@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/caddy-logto/caddy-logto-auth/internal/httproutes"
 	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 )
 
@@ -23,13 +24,6 @@ type siteConfig struct {
 			Servers map[string]siteServer `json:"servers"`
 		} `json:"http"`
 	} `json:"apps"`
-}
-
-type siteRoute struct {
-	Group    string            `json:"group"`
-	Match    matcherSets       `json:"match"`
-	Handle   []json.RawMessage `json:"handle"`
-	Terminal bool              `json:"terminal"`
 }
 
 // position is where a request stands on its way through the handlers.
@@ -93,7 +87,7 @@ func (e *examiner) servers(config *siteConfig) (unserved string, err error) {
 }
 
 // routes follows the request through a list of routes.
-func (e *examiner) routes(routes []siteRoute, at position) (position, error) {
+func (e *examiner) routes(routes []httproutes.Route, at position) (position, error) {
 	if e.nesting++; e.nesting > maxNesting {
 		return at, fmt.Errorf("routes are nested more than %d deep", maxNesting)
 	}
@@ -141,7 +135,7 @@ func (p position) into(depends []string, where string) position {
 
 // whereabouts tells which requests a route is for; the outermost routes are
 // those of the sites.
-func (e *examiner) whereabouts(route siteRoute) string {
+func (e *examiner) whereabouts(route httproutes.Route) string {
 	if e.nesting == 1 {
 		return e.server.name(route.Match)
 	}
@@ -179,10 +173,10 @@ func (e *examiner) handlers(handlers []json.RawMessage, at position) (position, 
 		}
 		var settings map[string]json.RawMessage
 		var kind struct {
-			Handler  string      `json:"handler"`
-			Routes   []siteRoute `json:"routes"`
-			Name     string      `json:"name"`
-			PassThru bool        `json:"pass_thru"`
+			Handler  string             `json:"handler"`
+			Routes   []httproutes.Route `json:"routes"`
+			Name     string             `json:"name"`
+			PassThru bool               `json:"pass_thru"`
 		}
 		if err := json.Unmarshal(raw, &settings); err != nil {
 			return at, fmt.Errorf("a handler: %w", err)
@@ -200,7 +194,7 @@ func (e *examiner) handlers(handlers []json.RawMessage, at position) (position, 
 			}
 		case "invoke":
 			if err = json.Unmarshal(raw, &kind); err == nil {
-				at, err = e.within([]siteRoute{e.server.NamedRoutes[kind.Name]}, at)
+				at, err = e.within([]httproutes.Route{e.server.NamedRoutes[kind.Name]}, at)
 			}
 		case "rewrite":
 			at.rewritten = at.rewritten.with(rewritersOf(settings))
@@ -241,7 +235,7 @@ func rewritersOf(settings map[string]json.RawMessage) rewriters {
 }
 
 // within follows the request through nested routes.
-func (e *examiner) within(routes []siteRoute, at position) (position, error) {
+func (e *examiner) within(routes []httproutes.Route, at position) (position, error) {
 	end, err := e.routes(routes, at)
 	end.where = at.where
 	return end, err

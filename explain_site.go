@@ -10,14 +10,15 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/caddy-logto/caddy-logto-auth/internal/httproutes"
 	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 )
 
 // siteServer is an HTTP server of a config, which has one site or several.
 type siteServer struct {
-	Listen      []string             `json:"listen"`
-	Routes      []siteRoute          `json:"routes"`
-	NamedRoutes map[string]siteRoute `json:"named_routes"`
+	Listen      []string                    `json:"listen"`
+	Routes      []httproutes.Route          `json:"routes"`
+	NamedRoutes map[string]httproutes.Route `json:"named_routes"`
 }
 
 // addresses are those that the server listens on. What is no address is left
@@ -73,7 +74,7 @@ func (s siteServer) ports() []string {
 
 // name names the site of a route of the server, and the requests to it that
 // match: `a.test:8080, path /x*`.
-func (s siteServer) name(sets matcherSets) string {
+func (s siteServer) name(sets httproutes.MatcherSets) string {
 	if len(sets) == 0 {
 		return s.nameHosts(nil)
 	}
@@ -83,7 +84,7 @@ func (s siteServer) name(sets matcherSets) string {
 		_ = json.Unmarshal(set["host"], &hosts) // no hosts are all hosts
 		others := maps.Clone(set)
 		delete(others, "host")
-		texts = append(texts, strings.Join(append([]string{s.nameHosts(hosts)}, setTexts(others)...), ", "))
+		texts = append(texts, strings.Join(append([]string{s.nameHosts(hosts)}, httproutes.SetTexts(others)...), ", "))
 	}
 	return strings.Join(texts, "; or ")
 }
@@ -103,7 +104,7 @@ func (s siteServer) nameHosts(hosts []string) string {
 			names = append(names, strings.TrimPrefix(port, onSocket))
 		}
 	}
-	return cutText(strings.Join(names, " "), maxMatcherText)
+	return httproutes.Cut(strings.Join(names, " "), httproutes.MaxText)
 }
 
 // serves reports whether the server has a site for the host of the request.

@@ -13,6 +13,7 @@ import (
 	"github.com/caddy-logto/caddy-logto-auth/internal/caddytest"
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant/devtenanttest"
+	"github.com/caddy-logto/caddy-logto-auth/internal/httproutes"
 )
 
 // explainCaddyfile asks a Caddyfile about a token.
@@ -146,7 +147,7 @@ func TestExplainReadsPathsAsTheHandlersDo(t *testing.T) {
 		if host == "a.test" && said.Outcome == verdictRefused && said.Handlers[1].Where != "a.test:80, path /admin*" {
 			t.Errorf("%s: where is %q", target, said.Handlers[1].Where)
 		}
-		if lines := strings.Join(told(said), "\n"); strings.Contains(lines, "~") || strings.Contains(lines, anyReadingName) {
+		if lines := strings.Join(told(said), "\n"); strings.Contains(lines, "~") || strings.Contains(lines, httproutes.AnyReadingName) {
 			t.Errorf("%s: it shows what the Caddyfile does not have:\n%s", target, lines)
 		}
 	}

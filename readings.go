@@ -12,14 +12,13 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/httproutes"
 )
 
 func init() {
 	caddy.RegisterModule(new(AnyReading))
 }
-
-// anyReadingName is the name of AnyReading among the matchers.
-const anyReadingName = "logto_any_reading"
 
 // AnyReading is a request matcher that matches if its matcher sets match under
 // any reading of the request's path. Like `not`, it is a list of matcher sets,
@@ -55,7 +54,7 @@ type AnyReading struct {
 // CaddyModule returns the Caddy module information.
 func (*AnyReading) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
-		ID:  "http.matchers." + anyReadingName,
+		ID:  "http.matchers." + httproutes.AnyReadingName,
 		New: func() caddy.Module { return new(AnyReading) },
 	}
 }

@@ -14,6 +14,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/httproutes"
 )
 
 // newAnyReading provisions the matcher around matcher sets in JSON.
@@ -21,7 +23,7 @@ func newAnyReading(tb testing.TB, sets string) *AnyReading {
 	tb.Helper()
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: tb.Context()})
 	tb.Cleanup(cancel)
-	module, err := ctx.LoadModuleByID("http.matchers."+anyReadingName, json.RawMessage(sets))
+	module, err := ctx.LoadModuleByID("http.matchers."+httproutes.AnyReadingName, json.RawMessage(sets))
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/httproutes"
 )
 
 // A survey looks at whole sites, for mistakes that no directive can see alone.
@@ -13,11 +15,11 @@ import (
 
 // surveyedServer is what a survey looks at of one server.
 type surveyedServer struct {
-	Listen      []string             `json:"listen"`
-	Routes      []siteRoute          `json:"routes"`
-	NamedRoutes map[string]siteRoute `json:"named_routes"`
+	Listen      []string                    `json:"listen"`
+	Routes      []httproutes.Route          `json:"routes"`
+	NamedRoutes map[string]httproutes.Route `json:"named_routes"`
 	Errors      struct {
-		Routes []siteRoute `json:"routes"`
+		Routes []httproutes.Route `json:"routes"`
 	} `json:"errors"`
 }
 
@@ -32,7 +34,7 @@ type siteWarning struct {
 type surveyedSite struct {
 	name   string
 	hosts  []string // none: all
-	routes []siteRoute
+	routes []httproutes.Route
 	below  contents
 }
 
@@ -52,7 +54,7 @@ func (s *surveyedServer) warnings() []siteWarning {
 		if site.below.leavesErrors && !site.below.answersErrors && !s.answersErrors(site.hosts) {
 			add("errors", "errors handle_errors leaves refusals to handle_errors, which the site does not have: clients get an answer without a body; add handle_errors, or remove the line")
 		}
-		for _, text := range ruleWarnings(site.routes) {
+		for _, text := range httproutes.RewriteWarnings(site.routes, authDirective, requireDirective) {
 			add("matcher", text)
 		}
 		if doubtful := site.below.doubtfulOrganizations(all.sources); len(doubtful) > 0 {
@@ -79,10 +81,10 @@ func (s *surveyedServer) sites() []surveyedSite {
 	var sites []surveyedSite
 	shared := surveyedSite{name: strings.Join(s.Listen, " ")}
 	for _, route := range s.Routes {
-		hosts := route.hosts()
+		hosts := route.Hosts()
 		var kind struct {
-			Handler string      `json:"handler"`
-			Routes  []siteRoute `json:"routes"`
+			Handler string             `json:"handler"`
+			Routes  []httproutes.Route `json:"routes"`
 		}
 		whole := len(route.Handle) == 1 && json.Unmarshal(route.Handle[0], &kind) == nil && kind.Handler == "subroute"
 		switch {
@@ -94,7 +96,7 @@ func (s *surveyedServer) sites() []surveyedSite {
 			site.below = s.contentsOf(route)
 			sites = append(sites, site)
 		case len(hosts) > 0:
-			sites = append(sites, surveyedSite{strings.Join(hosts, " "), hosts, []siteRoute{route}, s.contentsOf(route)})
+			sites = append(sites, surveyedSite{strings.Join(hosts, " "), hosts, []httproutes.Route{route}, s.contentsOf(route)})
 		default:
 			shared.routes = append(shared.routes, route)
 		}
@@ -114,27 +116,14 @@ func (s *surveyedServer) answersErrors(hosts []string) bool {
 
 // errorContents gives what is below the error routes for one of the hosts.
 func (s *surveyedServer) errorContents(hosts []string) contents {
-	var routes []siteRoute
+	var routes []httproutes.Route
 	for _, route := range s.Errors.Routes {
-		own := route.hosts()
+		own := route.Hosts()
 		if len(own) == 0 || len(hosts) == 0 || slices.ContainsFunc(own, func(host string) bool { return slices.Contains(hosts, host) }) {
 			routes = append(routes, route)
 		}
 	}
 	return s.contentsOf(routes...)
-}
-
-// hosts gives the hosts to which a route is limited, or none.
-func (r siteRoute) hosts() []string {
-	var all []string
-	for _, set := range r.Match {
-		var hosts []string
-		if json.Unmarshal(set["host"], &hosts) != nil || len(hosts) == 0 {
-			return nil
-		}
-		all = append(all, hosts...)
-	}
-	return all
 }
 
 // contents is all that is below some routes, however deep and inside whatever
@@ -152,7 +141,7 @@ func (c *contents) uses(handler string) bool { return slices.Contains(c.handlers
 
 // contentsOf gives what is below routes, the named routes they invoke
 // included.
-func (s *surveyedServer) contentsOf(routes ...siteRoute) contents {
+func (s *surveyedServer) contentsOf(routes ...httproutes.Route) contents {
 	c := contents{sources: make(sources)}
 	invoked := make(map[string]bool)
 	for _, route := range routes {
@@ -161,7 +150,7 @@ func (s *surveyedServer) contentsOf(routes ...siteRoute) contents {
 	return c
 }
 
-func (c *contents) addRoute(s *surveyedServer, route siteRoute, invoked map[string]bool) {
+func (c *contents) addRoute(s *surveyedServer, route httproutes.Route, invoked map[string]bool) {
 	for _, set := range route.Match {
 		for name, raw := range set {
 			var settings any

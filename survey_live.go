@@ -9,6 +9,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/httproutes"
 )
 
 // surveySites warns of mistakes in whole sites when the first handler of ours
@@ -43,7 +45,7 @@ func surveyed(server *caddyhttp.Server) *surveyedServer {
 	s := &surveyedServer{
 		Listen:      server.Listen,
 		Routes:      routesOf(server.Routes),
-		NamedRoutes: make(map[string]siteRoute, len(server.NamedRoutes)),
+		NamedRoutes: make(map[string]httproutes.Route, len(server.NamedRoutes)),
 	}
 	for name, route := range server.NamedRoutes {
 		s.NamedRoutes[name] = routeOf(route)
@@ -54,8 +56,8 @@ func surveyed(server *caddyhttp.Server) *surveyedServer {
 	return s
 }
 
-func routesOf(list caddyhttp.RouteList) []siteRoute {
-	routes := make([]siteRoute, 0, len(list))
+func routesOf(list caddyhttp.RouteList) []httproutes.Route {
+	routes := make([]httproutes.Route, 0, len(list))
 	for i := range list {
 		routes = append(routes, routeOf(&list[i]))
 	}
@@ -66,8 +68,8 @@ func routesOf(list caddyhttp.RouteList) []siteRoute {
 // loaded. That are the matchers of a server's routes, before any handler is
 // loaded, and the handlers that come before the first one of ours. Their
 // config is taken from the modules themselves.
-func routeOf(route *caddyhttp.Route) siteRoute {
-	config := siteRoute{Group: route.Group, Handle: route.HandlersRaw, Terminal: route.Terminal}
+func routeOf(route *caddyhttp.Route) httproutes.Route {
+	config := httproutes.Route{Group: route.Group, Handle: route.HandlersRaw, Terminal: route.Terminal}
 	for _, set := range route.MatcherSetsRaw {
 		config.Match = append(config.Match, set)
 	}
@@ -84,8 +86,8 @@ func routeOf(route *caddyhttp.Route) siteRoute {
 	return config
 }
 
-func setsOf(sets caddyhttp.MatcherSets) matcherSets {
-	var config matcherSets
+func setsOf(sets caddyhttp.MatcherSets) httproutes.MatcherSets {
+	var config httproutes.MatcherSets
 	for _, set := range sets {
 		matchers := make(map[string]json.RawMessage)
 		for _, matcher := range set {

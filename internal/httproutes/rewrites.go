@@ -1,4 +1,4 @@
-package logtoauth
+package httproutes
 
 import (
 	"encoding/json"
@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// ruleWarnings tells of directives of ours that are limited to paths and come
+// RewriteWarnings tells of directives that are limited to paths and come
 // behind a rewrite in the list of a site's routes. Caddy orders `rewrite`,
 // `uri` and `try_files` before them, so their matchers see another path than
 // the client's: what the rewrite leads out of the matcher passes them by.
-func ruleWarnings(routes []siteRoute) []string {
+func RewriteWarnings(routes []Route, directives ...string) []string {
 	var (
 		rewrites []pathRewrite
 		found    []string
@@ -26,7 +26,7 @@ func ruleWarnings(routes []siteRoute) []string {
 				rewrites = append(rewrites, pathRewrite{text, paths})
 			}
 		}
-		for _, rule := range pathRules(route) {
+		for _, rule := range pathRules(route, directives) {
 			for _, rewrite := range rewrites {
 				if overlap(rewrite.paths, rule.paths) {
 					found = append(found, fmt.Sprintf("%s runs before %s %s, whose matcher sees the path after it: requests that it leads to another path pass unchecked; "+
@@ -79,32 +79,32 @@ func keepsPath(uri string) bool {
 	return path == "" || path == "{http.request.uri.path}" || path == "{http.request.uri}"
 }
 
-// pathRule is a directive of ours that is limited to paths.
+// pathRule is a directive that is limited to paths.
 type pathRule struct {
 	directive string
 	paths     []string
 }
 
 // pathRules gives those of a route and of all routes nested in it.
-func pathRules(route siteRoute) []pathRule {
+func pathRules(route Route, directives []string) []pathRule {
 	var found []pathRule
 	paths := route.Match.paths()
 	for _, raw := range route.Handle {
 		var kind struct {
-			Handler string      `json:"handler"`
-			Routes  []siteRoute `json:"routes"`
+			Handler string  `json:"handler"`
+			Routes  []Route `json:"routes"`
 		}
 		if json.Unmarshal(raw, &kind) != nil {
 			continue
 		}
-		switch kind.Handler {
-		case authDirective, requireDirective:
+		switch {
+		case slices.Contains(directives, kind.Handler):
 			if paths != nil {
 				found = append(found, pathRule{kind.Handler, paths})
 			}
-		case "subroute":
+		case kind.Handler == "subroute":
 			for _, nested := range kind.Routes {
-				found = append(found, pathRules(nested)...)
+				found = append(found, pathRules(nested, directives)...)
 			}
 		}
 	}
@@ -113,7 +113,7 @@ func pathRules(route siteRoute) []pathRule {
 
 // paths gives the paths to which matchers are limited, or nil if some request
 // may match with any path. What a `not` leaves out is no limit.
-func (sets matcherSets) paths() []string {
+func (sets MatcherSets) paths() []string {
 	var all []string
 	for _, set := range sets {
 		paths := setPaths(set)
@@ -132,8 +132,8 @@ var (
 )
 
 func setPaths(set map[string]json.RawMessage) []string {
-	var wrapped matcherSets
-	if raw, ok := set[anyReadingName]; ok && json.Unmarshal(raw, &wrapped) == nil {
+	var wrapped MatcherSets
+	if raw, ok := set[AnyReadingName]; ok && json.Unmarshal(raw, &wrapped) == nil {
 		if paths := wrapped.paths(); paths != nil {
 			return paths
 		}

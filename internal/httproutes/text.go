@@ -1,4 +1,4 @@
-package logtoauth
+package httproutes
 
 import (
 	"encoding/json"
@@ -8,40 +8,40 @@ import (
 	"strings"
 )
 
-// maxMatcherText bounds how much is shown of one matcher.
-const maxMatcherText = 200
+// MaxText bounds how much is shown of one matcher.
+const MaxText = 200
 
 // String describes the requests that match, for people.
-func (sets matcherSets) String() string {
+func (sets MatcherSets) String() string {
 	texts := make([]string, 0, len(sets))
 	for _, set := range sets {
-		texts = append(texts, strings.Join(setTexts(set), ", "))
+		texts = append(texts, strings.Join(SetTexts(set), ", "))
 	}
 	return strings.Join(texts, "; or ")
 }
 
-// setTexts are the matchers of a set, all of which must match.
-func setTexts(set map[string]json.RawMessage) []string {
+// SetTexts are the matchers of a set, all of which must match.
+func SetTexts(set map[string]json.RawMessage) []string {
 	texts := make([]string, 0, len(set))
 	for _, name := range slices.Sorted(maps.Keys(set)) {
-		if !isSortKey(name, set[name]) {
-			texts = append(texts, matcherText(name, set[name]))
+		if !IsSortKey(name, set[name]) {
+			texts = append(texts, MatcherText(name, set[name]))
 		}
 	}
 	return texts
 }
 
-// matcherText writes a matcher as a Caddyfile has it. Where that takes several
+// MatcherText writes a matcher as a Caddyfile has it. Where that takes several
 // lines, a comma stands between them.
-func matcherText(name string, raw json.RawMessage) string {
-	return cutText(strings.Join(matcherLines(name, raw), ", "), maxMatcherText)
+func MatcherText(name string, raw json.RawMessage) string {
+	return Cut(strings.Join(matcherLines(name, raw), ", "), MaxText)
 }
 
 func matcherLines(name string, raw json.RawMessage) []string {
 	switch name {
-	case anyReadingName:
+	case AnyReadingName:
 		// A Caddyfile does not have it: it is around what was written.
-		var sets matcherSets
+		var sets MatcherSets
 		if json.Unmarshal(raw, &sets) == nil {
 			return []string{sets.String()}
 		}
@@ -103,7 +103,7 @@ func matcherLines(name string, raw json.RawMessage) []string {
 
 // notLines writes what must not match. Of several sets none may.
 func notLines(raw json.RawMessage) []string {
-	var sets matcherSets
+	var sets MatcherSets
 	if json.Unmarshal(raw, &sets) != nil {
 		return []string{"not"}
 	}
@@ -196,7 +196,7 @@ func quoted(words []string) []string {
 	return texts
 }
 
-func cutText(text string, most int) string {
+func Cut(text string, most int) string {
 	if len(text) <= most {
 		return text
 	}
