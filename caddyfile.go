@@ -146,7 +146,7 @@ func authRoutes(h httpcaddyfile.Helper, handler *Handler, matcher caddy.ModuleMa
 		const pattern = metadataPath + "*"
 		route := pathMatcher(pattern)
 		order.add(pattern, route)
-		routes = append(routes, newRoute(route, metadataName, handler))
+		routes = append(routes, newRoute(route, metadataName, handler.metadata()))
 	}
 	auth := newRoute(underAnyReading(matcher, order), authDirective, handler)
 	if len(handler.ForwardClaims) > 0 {

@@ -99,7 +99,7 @@ func (h *Handler) problems(at stage) []settingError {
 	checkScopes(f, "scopes", h.Scopes)
 	checkScopes(f, "any_scope", h.AnyScopes)
 	checkClaims(f, h.Claims)
-	h.checkTokenSources(f)
+	f.checkTokenSources(h.TokenSources)
 	h.checkTrustedOrigins(f)
 	h.checkForwardClaims(f)
 	h.checkResourceMetadata(f)

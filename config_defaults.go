@@ -69,16 +69,13 @@ func (h *Handler) applyDefaults() {
 		h.OrganizationMode = organizationForbid
 	}
 	if len(h.TokenSources) == 0 {
-		h.TokenSources = []TokenSource{{From: sourceHeader}}
+		h.TokenSources = defaultTokenSources()
 	}
 	for i, source := range h.TokenSources {
 		h.TokenSources[i].Name = source.name()
 	}
 	if h.ResourceMetadata != nil {
 		h.ResourceMetadata.Resource = h.resource()
-		if len(h.ResourceMetadata.Scopes) == 0 {
-			h.ResourceMetadata.Scopes = slices.Concat(h.Scopes, h.AnyScopes)
-		}
 	}
 	if h.AudienceMismatch == 0 {
 		h.AudienceMismatch = 403
@@ -99,6 +96,11 @@ func (h *Handler) applyDefaults() {
 	if h.MaxStale == nil {
 		h.MaxStale = new(defaultMaxStale)
 	}
+}
+
+// defaultTokenSources is where a token stands if nothing else is said.
+func defaultTokenSources() []TokenSource {
+	return []TokenSource{{From: sourceHeader, Name: defaultSourceHeader}}
 }
 
 // setDefault fills in a field whose zero means unset.

@@ -8,9 +8,9 @@ import (
 )
 
 // checkTokenSources judges the places where a token may stand.
-func (h *Handler) checkTokenSources(f *findings) {
+func (f *findings) checkTokenSources(sources []TokenSource) {
 	const setting = "token_from"
-	for i, source := range h.TokenSources {
+	for i, source := range sources {
 		name := source.name()
 		switch {
 		case !slices.Contains(sourceKinds, source.From) && source.Name == "":
@@ -25,7 +25,7 @@ func (h *Handler) checkTokenSources(f *findings) {
 			f.addAt(setting, i, "write cookie <name> to read a token from a cookie")
 		case source.From == sourceHeader && isConnectionHeader(name):
 			f.addAt(setting, i, "the header %s belongs to the connection, not to the request", name)
-		case slices.ContainsFunc(h.TokenSources[:i], source.same):
+		case slices.ContainsFunc(sources[:i], source.same):
 			f.addAt(setting, i, "%s %s is listed twice", source.From, name)
 		}
 	}

@@ -336,8 +336,8 @@ func TestResourceMetadataDefaults(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			test.handler.ResourceMetadata = &ResourceMetadata{}
 			test.handler.applyDefaults()
-			m := test.handler.ResourceMetadata
-			if m.Resource != test.resource || !slices.Equal(m.Scopes, test.scopes) || test.handler.AudienceMismatch != test.status {
+			m := test.handler.metadata()
+			if test.handler.ResourceMetadata.Resource != test.resource || !slices.Equal(m.Scopes, test.scopes) || test.handler.AudienceMismatch != test.status {
 				t.Errorf("got %q, %v, %d", m.Resource, m.Scopes, test.handler.AudienceMismatch)
 			}
 		})
@@ -362,7 +362,7 @@ func TestDefaultsAreNotShared(t *testing.T) {
 func TestEveryFieldIsInAGolden(t *testing.T) {
 	seen := goldenKeys(t)
 	for _, typ := range []reflect.Type{
-		reflect.TypeFor[Handler](), reflect.TypeFor[Require](), reflect.TypeFor[ResourceMetadata](),
+		reflect.TypeFor[Handler](), reflect.TypeFor[Require](), reflect.TypeFor[ResourceMetadata](), reflect.TypeFor[Metadata](),
 		reflect.TypeFor[ClaimRequirement](), reflect.TypeFor[TokenSource](), reflect.TypeFor[ForwardClaim](),
 	} {
 		for field := range typ.Fields() {

@@ -64,12 +64,18 @@ func (h *Handler) checkResourceMetadata(f *findings) {
 	default:
 		f.add(block, "add resource <url>: only a single audience that is an https URL can stand for it")
 	}
-	checkScopes(f, block+".scopes", m.Scopes)
+	f.checkDocument(block+".", m)
+}
+
+// checkDocument judges what else the document says. The prefix tells the
+// settings from others of the same name.
+func (f *findings) checkDocument(prefix string, m *ResourceMetadata) {
+	checkScopes(f, prefix+"scopes", m.Scopes)
 	if m.Name != "" {
-		f.check(block+".name", 0, checkText(m.Name))
-		f.check(block+".name", 0, checkLiteral(m.Name))
+		f.check(prefix+"name", 0, checkText(m.Name))
+		f.check(prefix+"name", 0, checkLiteral(m.Name))
 	}
 	if m.Documentation != "" {
-		f.check(block+".documentation", 0, checkLink(m.Documentation))
+		f.check(prefix+"documentation", 0, checkLink(m.Documentation))
 	}
 }

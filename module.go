@@ -150,7 +150,7 @@ type Handler struct {
 
 	// The RFC 9728 protected resource metadata to name in challenges. The
 	// handler `logto_resource_metadata` serves it; a Caddyfile puts that before
-	// this one. Default: none.
+	// this one, in JSON it must be written. Default: none.
 	ResourceMetadata *ResourceMetadata `json:"resource_metadata,omitempty"`
 
 	// The status for a wrong audience: 401 or 403. Default: 403, or 401 with
@@ -239,20 +239,6 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 // Provision builds the handler from its configuration. It touches files but
 // not the network; keys are fetched when the config has started.
 func (h *Handler) Provision(ctx caddy.Context) error {
-	err := h.provision(ctx)
-	if err != nil {
-		return err
-	}
-	warn(h.logger, h.warnings())
-	if h.errorRoutes, err = guardErrorRoutes(ctx, h.identityNames); err != nil {
-		return err
-	}
-	return surveySites(ctx)
-}
-
-// provision is Provision without warnings: what is told of a logto_auth need
-// not be told of its metadata once more.
-func (h *Handler) provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
 	h.now = time.Now
 	if err := metrics.register(ctx.GetMetricsRegistry()); err != nil {
@@ -297,36 +283,52 @@ func (h *Handler) provision(ctx caddy.Context) error {
 		}
 		h.responder.metadataURL = address.String()
 	}
-	return h.provisionValidator(ctx)
+	if err := h.provisionValidator(ctx); err != nil {
+		return err
+	}
+	warn(h.logger, h.warnings())
+	if h.errorRoutes, err = guardErrorRoutes(ctx, h.identityNames); err != nil {
+		return err
+	}
+	return surveySites(ctx)
 }
 
 // expand replaces the placeholders that are known at load.
 func (h *Handler) expand(repl *caddy.Replacer) error {
-	var errs []error
-	expand := func(setting string, value *string) {
-		expanded, err := repl.ReplaceOrErr(*value, true, true)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", setting, err))
-			return
-		}
-		*value = expanded
-	}
-	expand("endpoint", &h.Endpoint)
-	expand("jwks_uri", &h.JWKSURI)
-	expand("jwks_file", &h.JWKSFile)
-	expand("trusted_ca_file", &h.TrustedCAFile)
-	for i := range h.Issuers {
-		expand("issuer", &h.Issuers[i])
-	}
-	for i := range h.Audiences {
-		expand("audience", &h.Audiences[i])
-	}
+	e := &expander{repl: repl}
+	e.expand("endpoint", &h.Endpoint)
+	e.expand("jwks_uri", &h.JWKSURI)
+	e.expand("jwks_file", &h.JWKSFile)
+	e.expand("trusted_ca_file", &h.TrustedCAFile)
+	e.expandAll("issuer", h.Issuers)
+	e.expandAll("audience", h.Audiences)
 	organizations, err := parseOrganizationIDs(repl, h.Organizations)
 	if err != nil {
-		errs = append(errs, fmt.Errorf("organization: %w", err))
+		e.errs = append(e.errs, fmt.Errorf("organization: %w", err))
 	}
 	h.organizations = organizations
-	return errors.Join(errs...)
+	return errors.Join(e.errs...)
+}
+
+// expander replaces the placeholders that are known at load in settings.
+type expander struct {
+	repl *caddy.Replacer
+	errs []error
+}
+
+func (e *expander) expand(setting string, value *string) {
+	expanded, err := e.repl.ReplaceOrErr(*value, true, true)
+	if err != nil {
+		e.errs = append(e.errs, fmt.Errorf("%s: %w", setting, err))
+		return
+	}
+	*value = expanded
+}
+
+func (e *expander) expandAll(setting string, values []string) {
+	for i := range values {
+		e.expand(setting, &values[i])
+	}
 }
 
 // provisionValidator acquires the tenant's keys and builds the validator.

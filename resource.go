@@ -12,6 +12,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 )
 
 func init() {
@@ -52,16 +54,42 @@ type ResourceMetadata struct {
 }
 
 // Metadata is a handler that serves the RFC 9728 protected resource metadata
-// of a [Handler]. It takes the same settings as that one, and answers under
-// the well-known path of `resource_metadata`'s resource only. Everybody may
-// read the document, from any origin. A Caddyfile's `logto_auth` with
-// `resource_metadata` puts it before itself; in JSON, put it there with the
-// settings of the `logto_auth` handler that it belongs to.
+// of a [Handler]. It answers under the well-known path of its resource and
+// passes all other requests on. Everybody may read the document, from any
+// origin. A Caddyfile's `logto_auth` with `resource_metadata` puts it before
+// itself; in JSON, put it there.
 type Metadata struct {
-	Handler
+	// The tenant, as in `logto_auth`: the document names its issuer,
+	// `<endpoint>/oidc`, if there are no `issuers`. Placeholders (`{env.*}`,
+	// `{file.*}`) are expanded when the config is loaded.
+	Endpoint string `json:"endpoint,omitempty"`
+
+	// The issuers to name in `authorization_servers`, as in `logto_auth`.
+	// Default: the endpoint's. Placeholders (`{env.*}`, `{file.*}`) are
+	// expanded when the config is loaded.
+	Issuers []string `json:"issuers,omitempty"`
+
+	// The resource identifier: an absolute https (loopback: http) URL without
+	// query or fragment. Required. Placeholders (`{env.*}`, `{file.*}`) are
+	// expanded when the config is loaded.
+	Resource string `json:"resource,omitempty"`
+
+	// The scopes to list in `scopes_supported`, without `offline_access`.
+	// Default: none.
+	Scopes []string `json:"scopes,omitempty"`
+
+	// The human-readable name of the resource. Default: none.
+	Name string `json:"name,omitempty"`
+
+	// The URL of documentation for developers. Default: none.
+	Documentation string `json:"documentation,omitempty"`
+
+	// The places where a token may stand, as in `logto_auth`; the document has
+	// those that RFC 6750 knows. Default: the Authorization header.
+	TokenSources []TokenSource `json:"token_sources,omitempty"`
 
 	path     string
-	document metadataDocument
+	document []byte
 }
 
 // metadataDocument is the document (RFC 9728 section 2).
@@ -82,29 +110,79 @@ func (*Metadata) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision prepares the document, but for the issuers that may be known
-// later only.
-func (m *Metadata) Provision(ctx caddy.Context) error {
-	if m.ResourceMetadata == nil {
-		return errors.New("resource_metadata is missing")
+// metadata returns the handler that serves the document of h. It is made while
+// a Caddyfile is adapted, when the only audience may be a placeholder that
+// becomes the resource at load.
+func (h *Handler) metadata() *Metadata {
+	m := &Metadata{
+		Issuers:       h.Issuers,
+		Resource:      h.resource(),
+		Scopes:        h.ResourceMetadata.Scopes,
+		Name:          h.ResourceMetadata.Name,
+		Documentation: h.ResourceMetadata.Documentation,
+		TokenSources:  h.TokenSources,
 	}
-	if err := m.provision(ctx); err != nil {
+	if m.Resource == "" && len(h.Audiences) == 1 {
+		m.Resource = h.Audiences[0]
+	}
+	if len(m.Issuers) == 0 {
+		m.Endpoint = h.Endpoint
+	}
+	if len(m.Scopes) == 0 {
+		m.Scopes = slices.Concat(h.Scopes, h.AnyScopes)
+	}
+	return m
+}
+
+// Provision makes the document. Nothing in it needs the tenant: a discovery
+// document that named another issuer than these would be refused.
+func (m *Metadata) Provision(caddy.Context) error {
+	e := &expander{repl: caddy.NewReplacer()}
+	e.expand("endpoint", &m.Endpoint)
+	e.expandAll("issuer", m.Issuers)
+	e.expand("resource", &m.Resource)
+	if err := errors.Join(e.errs...); err != nil {
 		return err
 	}
-	address, err := metadataURL(m.ResourceMetadata.Resource)
+	if err := joinProblems(m.problems()); err != nil {
+		return err
+	}
+	address, err := metadataURL(m.Resource)
 	if err != nil {
 		return err
 	}
 	m.path = address.Path
-	m.document = metadataDocument{
-		Resource:             m.ResourceMetadata.Resource,
-		AuthorizationServers: m.Issuers,
-		Scopes:               documentScopes(m.ResourceMetadata.Scopes),
-		BearerMethods:        bearerMethods(m.sources),
-		Name:                 m.ResourceMetadata.Name,
-		Documentation:        m.ResourceMetadata.Documentation,
+	if len(m.TokenSources) == 0 {
+		m.TokenSources = defaultTokenSources()
 	}
-	return nil
+	m.document, err = json.Marshal(metadataDocument{
+		Resource:             m.Resource,
+		AuthorizationServers: keys.Config{Endpoint: keys.NormalizeEndpoint(m.Endpoint), Issuers: m.Issuers}.AcceptedIssuers(),
+		Scopes:               documentScopes(m.Scopes),
+		BearerMethods:        bearerMethods(newTokenSources(m.TokenSources)),
+		Name:                 m.Name,
+		Documentation:        m.Documentation,
+	})
+	return err
+}
+
+// problems returns every mistake in the configuration, whose placeholders have
+// been expanded.
+func (m *Metadata) problems() []settingError {
+	f := &findings{stage: loading}
+	switch {
+	case m.Endpoint != "":
+		f.checkExpanded("endpoint", m.Endpoint, func(raw string) error { return keys.CheckEndpoint(raw, true) })
+	case len(m.Issuers) == 0:
+		f.add("endpoint", "no tenant is named; add endpoint or issuers")
+	}
+	for _, issuer := range m.Issuers {
+		f.checkExpanded("issuer", issuer, keys.CheckIssuer)
+	}
+	f.check("resource", 0, checkResource(m.Resource))
+	f.checkTokenSources(m.TokenSources)
+	f.checkDocument("", &ResourceMetadata{Scopes: m.Scopes, Name: m.Name, Documentation: m.Documentation})
+	return f.problems
 }
 
 // ServeHTTP answers requests for the document and passes all others on.
@@ -120,7 +198,7 @@ func (m *Metadata) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyh
 	header.Set("Access-Control-Allow-Origin", "*")
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
-		return m.serveDocument(w, r)
+		return m.serveDocument(w)
 	case http.MethodOptions:
 		header.Set("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
 		// The wildcard does not stand for Authorization (Fetch standard
@@ -135,24 +213,12 @@ func (m *Metadata) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyh
 	return nil
 }
 
-func (m *Metadata) serveDocument(w http.ResponseWriter, r *http.Request) error {
-	document := m.document
-	if len(document.AuthorizationServers) == 0 {
-		discovered := m.validator.keys.Await(r.Context(), requesterOf(r))
-		if discovered == nil {
-			return m.responder.refuse(w, r, refuseKeysUnavailable(m.validator.keys.RetryAfter(m.now())))
-		}
-		document.AuthorizationServers = discovered.Issuers()
-	}
-	body, err := json.Marshal(document)
-	if err != nil {
-		return fmt.Errorf("encoding the resource metadata: %w", err)
-	}
+func (m *Metadata) serveDocument(w http.ResponseWriter) error {
 	header := w.Header()
 	header.Set("Content-Type", "application/json")
-	header.Set("Content-Length", strconv.Itoa(len(body)))
+	header.Set("Content-Length", strconv.Itoa(len(m.document)))
 	header.Set("Cache-Control", "public, max-age=3600")
-	_, err = w.Write(body) // which net/http leaves out of the answer to HEAD
+	_, err := w.Write(m.document) // which net/http leaves out of the answer to HEAD
 	return err
 }
 
@@ -180,8 +246,8 @@ func documentScopes(scopes []string) []string {
 	return slices.DeleteFunc(mergeScopes(scopes), func(scope string) bool { return scope == offlineAccess })
 }
 
-// bearerMethods tells in RFC 6750's words where a token may stand. It knows
-// none for cookies and for headers and parameters of other names.
+// bearerMethods tells in RFC 6750's words where a token may stand. It has no
+// words for cookies and for headers and parameters of other names.
 func bearerMethods(sources tokenSources) []string {
 	methods := []string{} // an empty array says that there are none
 	for _, source := range sources {

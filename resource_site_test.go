@@ -131,28 +131,28 @@ func TestResourceMetadataByMethod(t *testing.T) {
 	}
 }
 
-// While no issuer is known there is nothing to tell; configured ones are.
+// The document needs nothing that only the tenant knows.
 func TestResourceMetadataWhileTheTenantIsDown(t *testing.T) {
-	for issuer, want := range map[string]int{"": http.StatusServiceUnavailable, "issuer https://auth.example.com/oidc": http.StatusOK} {
-		tenant := devtenanttest.NewServer(t, devtenant.Options{Algorithm: "ES256"})
-		tenant.CloseClientConnections()
-		tenant.Close()
+	tenant := devtenanttest.NewServer(t, devtenant.Options{Algorithm: "ES256"})
+	tenant.CloseClientConnections()
+	tenant.Close()
+	t.Setenv("LOGTO_TEST_ENDPOINT", tenant.URL+"/")
+	for settings, want := range map[string]string{
+		"endpoint " + tenant.URL:             tenant.URL + "/oidc",
+		"endpoint {env.LOGTO_TEST_ENDPOINT}": tenant.URL + "/oidc",
+		"endpoint " + tenant.URL + "\nissuer https://auth.example.com/oidc https://b": `https://auth.example.com/oidc","https://b`,
+	} {
 		s := caddytest.Start(t, `:80 {
 			logto_auth {
-				endpoint `+tenant.URL+`
+				`+settings+`
 				audience https://api.example.com
 				resource_metadata
-				`+issuer+`
 			}
 			respond hello
 		}`)
 		answer := s.Get(wellKnown)
-		if answer.StatusCode != want || answer.Header.Get("Access-Control-Allow-Origin") != "*" {
-			t.Errorf("with %q: %d %s %v", issuer, answer.StatusCode, answer.Body, answer.Header)
-		}
-		if want == http.StatusServiceUnavailable && (answer.Header.Get("Retry-After") == "" || answer.Header.Get("Cache-Control") != "no-store" ||
-			answer.Body != `{"error":"Token verification is temporarily unavailable"}`) {
-			t.Errorf("%s %v", answer.Body, answer.Header)
+		if answer.StatusCode != http.StatusOK || !strings.Contains(answer.Body, `"authorization_servers":["`+want+`"]`) {
+			t.Errorf("with %q: %d %s", settings, answer.StatusCode, answer.Body)
 		}
 	}
 }
@@ -211,11 +211,14 @@ func TestExtraHandlersInJSON(t *testing.T) {
 			{"handle":[{"handler":"static_response","body":"user {http.request.header.X-User}"}]}]}}}}}`)
 	}
 	strip := `{"handler":"logto_strip_identity","headers":["x_user"]}`
-	if err := s.LoadJSON(config(`{"handler":"logto_resource_metadata",` + settings + `},` + strip)); err != nil {
+	document := `{"handler":"logto_resource_metadata","endpoint":"` + s.tenant.URL + `/","resource":"{env.LOGTO_TEST_AUDIENCE}","scopes":["read","offline_access"],` +
+		`"token_sources":[{"from":"cookie","name":"c"},{"from":"header"}]}`
+	if err := s.LoadJSON(config(document + "," + strip)); err != nil {
 		t.Fatal(err)
 	}
-	if answer := s.Get(wellKnown + "/mcp"); !strings.HasPrefix(answer.Body, `{"resource":"https://api.example.com/mcp",`) {
-		t.Errorf("metadata: %d %s", answer.StatusCode, answer.Body)
+	want := `{"resource":"https://api.example.com/mcp","authorization_servers":["` + s.tenant.URL + `/oidc"],"scopes_supported":["read"],"bearer_methods_supported":["header"]}`
+	if answer := s.Get(wellKnown + "/mcp"); answer.Body != want {
+		t.Errorf("metadata: %d %s, want %s", answer.StatusCode, answer.Body, want)
 	}
 	forged := caddytest.Header("X-User", "admin")
 	for path, want := range map[string]string{"/": "user ", "/api": "user alice"} {
@@ -224,9 +227,25 @@ func TestExtraHandlersInJSON(t *testing.T) {
 			t.Errorf("%s: %d %s, want %s", path, answer.StatusCode, answer.Body, want)
 		}
 	}
-	missing := strings.Replace(settings, `,"resource_metadata":{}`, "", 1)
-	if err := s.LoadJSON(config(`{"handler":"logto_resource_metadata",` + missing + `}`)); err == nil || !strings.Contains(err.Error(), "resource_metadata is missing") {
-		t.Errorf("without resource_metadata: %v", err)
+}
+
+func TestMistakesInResourceMetadataInJSON(t *testing.T) {
+	s := startSite(t, ":80 {\nrespond hello\n}")
+	for settings, want := range map[string]string{
+		`"resource":"https://a"`:                                                        "endpoint: no tenant is named",
+		`"endpoint":"https://t"`:                                                        "resource: the URL is not absolute",
+		`"endpoint":"https://t","resource":"http://a.example"`:                          "resource: http://a.example is plain http",
+		`"endpoint":"{env.LOGTO_TEST_UNSET}","resource":"https://a"`:                    "LOGTO_TEST_UNSET",
+		`"issuers":["https://t?x"],"resource":"https://a"`:                              "issuer: https://t?x has a query",
+		`"endpoint":"https://t","resource":"https://a","scopes":["a b"]`:                `scopes: "a b" holds a space`,
+		`"endpoint":"https://t","resource":"https://a","documentation":"docs"`:          "documentation: the URL is not absolute",
+		`"endpoint":"https://t","resource":"https://a","token_sources":[{"from":"up"}]`: "token_from: ",
+		`"endpoint":"https://t","resource":"https://a","audiences":["https://a"]`:       "audiences",
+	} {
+		config := `{"apps":{"http":{"servers":{"srv0":{"routes":[{"handle":[{"handler":"logto_resource_metadata",` + settings + `}]}]}}}}}`
+		if err := s.LoadJSON([]byte(config)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", settings, err, want)
+		}
 	}
 }
 

@@ -34,7 +34,7 @@ func newTokenSources(configured []TokenSource) tokenSources {
 	sources := make(tokenSources, 0, len(configured))
 	for _, source := range configured {
 		if source.From == sourceHeader {
-			source.Name = textproto.CanonicalMIMEHeaderKey(source.Name)
+			source.Name = textproto.CanonicalMIMEHeaderKey(source.name())
 		}
 		sources = append(sources, source)
 	}
