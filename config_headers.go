@@ -1,6 +1,8 @@
 package logtoauth
 
 import (
+	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -148,4 +150,25 @@ func isTokenChar(r rune) bool {
 func isMediaType(s string) bool {
 	kind, subtype, ok := strings.Cut(s, "/")
 	return isToken(kind) && (!ok || isToken(subtype))
+}
+
+// checkTrustedOrigins accepts origins as browsers write them, since they are
+// compared as text: another spelling would never match.
+func (h *Handler) checkTrustedOrigins(f *findings) {
+	const setting = "trusted_origins"
+	for _, origin := range h.TrustedOrigins {
+		if err := http.NewCrossOriginProtection().AddTrustedOrigin(origin); err != nil {
+			f.add(setting, "%q is not scheme://host or scheme://host:port", origin)
+			continue
+		}
+		u, err := url.Parse(origin)
+		switch {
+		case err != nil || u.User != nil || strings.ContainsAny(origin, "?#"):
+			f.add(setting, "%q is not scheme://host or scheme://host:port", origin)
+		case origin != strings.ToLower(origin):
+			f.add(setting, "browsers send %s in lower case", origin)
+		case u.Scheme == "https" && u.Port() == "443", u.Scheme == "http" && u.Port() == "80":
+			f.add(setting, "browsers leave the port of %s out", origin)
+		}
+	}
 }
