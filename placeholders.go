@@ -2,6 +2,9 @@ package logtoauth
 
 import (
 	"encoding/json"
+	"maps"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -118,4 +121,36 @@ func (s *requestState) infoJSON() string {
 		return ""
 	}
 	return string(text)
+}
+
+// userPlaceholderText finds placeholders of users also where braces around
+// them mean something else, as in JSON or in an expression.
+var userPlaceholderText = regexp.MustCompile(`\{` + regexp.QuoteMeta(userPrefix) + `([^{}\s]*)\}`)
+
+// unknownUserPlaceholders gives the names of the placeholders in texts that
+// logto_auth does not answer, each once.
+func unknownUserPlaceholders(texts []string) []string {
+	unknown := make(map[string]bool)
+	for _, text := range texts {
+		for _, match := range userPlaceholderText.FindAllStringSubmatch(text, -1) {
+			if !knowsUserPlaceholder(match[1]) {
+				unknown[match[1]] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(unknown))
+}
+
+// similarUserPlaceholder says what may be meant by an unknown one.
+func similarUserPlaceholder(name string) string {
+	nearest := slices.MinFunc(slices.Sorted(maps.Keys(userValues)), func(a, b string) int {
+		return editDistance(name, a) - editDistance(name, b)
+	})
+	if name != "" && editDistance(name, nearest) <= 2 {
+		return "; did you mean {" + userPrefix + nearest + "}?"
+	}
+	if name == "" || strings.HasPrefix(name+".", "claims.") {
+		return "; a claim is {" + claimsPrefix + "<path>}"
+	}
+	return "; if this is a claim, write {" + claimsPrefix + name + "}"
 }

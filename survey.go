@@ -3,9 +3,13 @@ package logtoauth
 import (
 	"encoding/json"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
 
 	"github.com/caddy-logto/caddy-logto-auth/internal/httproutes"
 )
@@ -212,34 +216,113 @@ func (c *contents) addHandler(s *surveyedServer, name string, settings map[strin
 	}
 }
 
-// userPlaceholderText finds placeholders of users also where braces around
-// them mean something else, as in JSON or in an expression.
-var userPlaceholderText = regexp.MustCompile(`\{` + regexp.QuoteMeta(userPrefix) + `([^{}\s]*)\}`)
+// surveySites warns of mistakes in whole sites when the first handler of ours
+// in a config is provisioned: `caddy validate` does no more than provision.
+// The sites are those of the HTTP app that is provisioned around the handler.
+func surveySites(ctx caddy.Context) error {
+	own, err := ctx.App(appName)
+	if err != nil {
+		return err
+	}
+	for _, module := range ctx.Modules() {
+		if app, ok := module.(*caddyhttp.App); ok {
+			own.(*App).survey(app)
+		}
+	}
+	return nil
+}
 
-// unknownUserPlaceholders gives the names of the placeholders in texts that
-// logto_auth does not answer, each once.
-func unknownUserPlaceholders(texts []string) []string {
-	unknown := make(map[string]bool)
-	for _, text := range texts {
-		for _, match := range userPlaceholderText.FindAllStringSubmatch(text, -1) {
-			if !knowsUserPlaceholder(match[1]) {
-				unknown[match[1]] = true
+// survey warns once for each config.
+func (a *App) survey(app *caddyhttp.App) {
+	a.surveyed.Do(func() {
+		for _, name := range slices.Sorted(maps.Keys(app.Servers)) {
+			for _, w := range surveyed(app.Servers[name]).warnings() {
+				a.env.Logger.Warn(w.text, zap.String("setting", w.setting), zap.String("site", w.site))
+			}
+		}
+	})
+}
+
+// surveyed gives the config of a server that is being provisioned.
+func surveyed(server *caddyhttp.Server) *surveyedServer {
+	s := &surveyedServer{
+		Listen:      server.Listen,
+		Routes:      routesOf(server.Routes),
+		NamedRoutes: make(map[string]httproutes.Route, len(server.NamedRoutes)),
+	}
+	for name, route := range server.NamedRoutes {
+		s.NamedRoutes[name] = routeOf(route)
+	}
+	if server.Errors != nil {
+		s.Errors.Routes = routesOf(server.Errors.Routes)
+	}
+	return s
+}
+
+func routesOf(list caddyhttp.RouteList) []httproutes.Route {
+	routes := make([]httproutes.Route, 0, len(list))
+	for i := range list {
+		routes = append(routes, routeOf(&list[i]))
+	}
+	return routes
+}
+
+// routeOf gives the config of a route. Caddy forgets the JSON of what it has
+// loaded. That are the matchers of a server's routes, before any handler is
+// loaded, and the handlers that come before the first one of ours. Their
+// config is taken from the modules themselves.
+func routeOf(route *caddyhttp.Route) httproutes.Route {
+	config := httproutes.Route{Group: route.Group, Handle: route.HandlersRaw, Terminal: route.Terminal}
+	for _, set := range route.MatcherSetsRaw {
+		config.Match = append(config.Match, set)
+	}
+	if route.MatcherSetsRaw == nil {
+		config.Match = setsOf(route.MatcherSets)
+	}
+	if route.HandlersRaw == nil {
+		for _, handler := range route.Handlers {
+			if module, ok := handler.(caddy.Module); ok {
+				config.Handle = append(config.Handle, handlerOf(module))
 			}
 		}
 	}
-	return slices.Sorted(maps.Keys(unknown))
+	return config
 }
 
-// similarUserPlaceholder says what may be meant by an unknown one.
-func similarUserPlaceholder(name string) string {
-	nearest := slices.MinFunc(slices.Sorted(maps.Keys(userValues)), func(a, b string) int {
-		return editDistance(name, a) - editDistance(name, b)
-	})
-	if name != "" && editDistance(name, nearest) <= 2 {
-		return "; did you mean {" + userPrefix + nearest + "}?"
+func setsOf(sets caddyhttp.MatcherSets) httproutes.MatcherSets {
+	var config httproutes.MatcherSets
+	for _, set := range sets {
+		matchers := make(map[string]json.RawMessage)
+		for _, matcher := range set {
+			module, ok := matcher.(caddy.Module)
+			if !ok {
+				continue
+			}
+			var config any = module
+			if readings, ok := matcher.(*AnyReading); ok {
+				config = setsOf(readings.sets)
+			}
+			// What cannot be written as JSON is another module's, and no path.
+			matchers[module.CaddyModule().ID.Name()] = caddyconfig.JSON(config, nil)
+		}
+		config = append(config, matchers)
 	}
-	if name == "" || strings.HasPrefix(name+".", "claims.") {
-		return "; a claim is {" + claimsPrefix + "<path>}"
+	return config
+}
+
+func handlerOf(module caddy.Module) json.RawMessage {
+	var config any = module
+	if subroute, ok := module.(*caddyhttp.Subroute); ok {
+		nested := map[string]any{"routes": routesOf(subroute.Routes)}
+		if subroute.Errors != nil {
+			nested["errors"] = map[string]any{"routes": routesOf(subroute.Errors.Routes)}
+		}
+		config = nested
 	}
-	return "; if this is a claim, write {" + claimsPrefix + name + "}"
+	name := module.CaddyModule().ID.Name()
+	if raw := caddyconfig.JSONModuleObject(config, "handler", name, nil); raw != nil {
+		return raw
+	}
+	// Some module of another's that cannot be written as JSON.
+	return caddyconfig.JSONModuleObject(struct{}{}, "handler", name, nil)
 }
