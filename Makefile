@@ -30,11 +30,13 @@ e2e: ## Against real software of others; needs node and npm
 soak: ## Ten minutes of mixed traffic, rotations, faults and reloads; SOAK=1h for longer
 	SOAK=$(or $(SOAK),10m) SOAK_TIMEOUT=0 .ci/run soak
 
-CORE := validator.go claims.go requirements.go organization.go believable.go spelling.go refusal.go
+CORE := validator.go authinfo.go requirements.go organization.go refusal.go
+CORE_FIELDS := header.go connection.go spelling.go plain.go
 CORE_KEYS := set.go wait.go refresh.go config.go jwk.go jwks.go discovery.go url.go
 
 mutate: ## What the tests of the security core would not notice
 	go run -C internal/mutate . -dir ../.. $(CORE)
+	go run -C internal/mutate . -dir ../fields $(CORE_FIELDS)
 	go run -C internal/mutate . -dir ../keys $(CORE_KEYS)
 
 bench: ## Benchmarks, compared with bench.old.txt where that exists

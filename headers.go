@@ -38,7 +38,7 @@ func (n headerNames) takeOut(r *http.Request) {
 	}
 	n.deleteFrom(r.Header)
 	for _, name := range n {
-		removeFromConnection(r.Header, name)
+		fields.RemoveFromConnection(r.Header, name)
 	}
 	n.takeOutOfTrailers(r)
 }
@@ -69,46 +69,6 @@ func (f *trailerFilter) Read(p []byte) (int, error) {
 		f.names.deleteFrom(f.trailer)
 	}
 	return n, err
-}
-
-// isHopByHop reports whether an option of the Connection header is one that
-// concerns the connection alone. Caddy's reverse proxy deletes the headers of
-// that name anyway, and no handler reads an organization from them.
-func isHopByHop(option string) bool {
-	switch strings.ToLower(option) {
-	case "close", "keep-alive", "upgrade", "te", "http2-settings":
-		return true
-	}
-	return false
-}
-
-// removeFromConnection takes a header's name, in every spelling, out of the
-// client's Connection header.
-func removeFromConnection(header http.Header, name string) {
-	folded := fields.FoldHeader(name)
-	filterConnection(header, func(option string) bool { return !fields.Spells(option, folded) })
-}
-
-// filterConnection keeps of the client's Connection header the options that
-// may stay.
-func filterConnection(header http.Header, keep func(option string) bool) {
-	values := header["Connection"]
-	if len(values) == 0 {
-		return
-	}
-	var kept []string
-	for _, value := range values {
-		for option := range strings.SplitSeq(value, ",") {
-			if option = textproto.TrimString(option); option != "" && keep(option) {
-				kept = append(kept, option)
-			}
-		}
-	}
-	if len(kept) == 0 {
-		header.Del("Connection")
-		return
-	}
-	header["Connection"] = []string{strings.Join(kept, ", ")}
 }
 
 func containsFold(names []string, name string) bool {

@@ -155,14 +155,14 @@ func (o organizationIDs) resolve(r *http.Request) wantedOrganizations {
 func (o organizationIDs) keepHeaders(r *http.Request) {
 	for _, id := range o.ids {
 		for _, header := range id.headers {
-			removeFromConnection(r.Header, header)
+			fields.RemoveFromConnection(r.Header, header)
 		}
 		if len(id.cookies) > 0 {
-			removeFromConnection(r.Header, "Cookie")
+			fields.RemoveFromConnection(r.Header, "Cookie")
 		}
 		if len(id.unknown) > 0 {
 			// Any header may have been read.
-			filterConnection(r.Header, isHopByHop)
+			fields.FilterConnection(r.Header, fields.IsHopByHop)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package fields
 
 import (
+	"net/http"
 	"testing"
 )
 
@@ -15,6 +16,25 @@ func TestSpellingsOfOneHeader(t *testing.T) {
 	} {
 		if got := Spells(name, folded); got != want {
 			t.Errorf("%q spells %s: %t, want %t", name, folded, got, want)
+		}
+	}
+}
+
+func TestHeaderUnderAnotherName(t *testing.T) {
+	for _, test := range []struct {
+		header http.Header
+		want   bool
+	}{
+		{http.Header{"X-Org": {"acme"}}, true},
+		{http.Header{"x_org": {"acme"}, "X-Organization": {"b"}}, true},
+		{http.Header{}, false},
+		{http.Header{"X-Org": {}}, false},
+		{http.Header{"X-Org": {"acme", "acme"}}, false},
+		{http.Header{"X-Org": {"acme"}, "X_Org": {"evil"}}, false},
+		{http.Header{"X-Org": {"acme"}, "X.ORG": {""}}, false},
+	} {
+		if got := HeaderStandsOnce(test.header, "X-Org"); got != test.want {
+			t.Errorf("%v: %t", test.header, got)
 		}
 	}
 }

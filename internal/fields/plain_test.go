@@ -1,6 +1,9 @@
 package fields
 
-import "testing"
+import (
+	"net/url"
+	"testing"
+)
 
 func TestHostsThatAllServersReadAlike(t *testing.T) {
 	for host, want := range map[string]bool{
@@ -20,6 +23,23 @@ func TestHostsThatAllServersReadAlike(t *testing.T) {
 	} {
 		if got := PlainHost(host); got != want {
 			t.Errorf("%q: %v", host, got)
+		}
+	}
+}
+
+func TestPathsThatAllServersReadAlike(t *testing.T) {
+	for path, want := range map[string]bool{
+		"/": true, "": true, "/orgs/acme": true, "/orgs/acme/": true, "/a.b/..c/d..": true, "/a;x=1/b": true, "/%41": true, "/%e2%82%ac": true, "/...": true,
+		"/.": false, "/..": false, "/a/./b": false, "/a/../b": false, "/a/..": false, "/a//b": false, "//a": false, "/a//": false,
+		"/a%2fb": false, "/a%2Fb": false, "/a%5cb": false, "/a%5Cb": false, "/%2e%2e/b": false, "/a%2Eb": false,
+		"/..;x/b": false, "/.;/b": false, "/;x/b": false, `/a\b`: false,
+	} {
+		u, err := url.Parse("http://example.com" + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := PlainPath(u); got != want {
+			t.Errorf("%s: %v", path, got)
 		}
 	}
 }
