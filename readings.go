@@ -33,12 +33,14 @@ func init() {
 //   - Caddy's own;
 //   - the path as sent, with its escapes;
 //   - the path decoded once, with `..`, `.` and `//` left as they are;
-//   - the decoded path with `\` taken for `/` and `;…` cut from every segment,
-//     and then resolved.
+//   - the path resolved, decoded before or after that, with and without `\`
+//     taken for `/`, `;…` cut from every segment, empty segments merged, and
+//     the first segment of `//x/y` taken for a host.
 //
 // An empty path and `*` read as `/`. A CONNECT request reads as GET too,
 // because proxies turn a WebSocket over HTTP/2 and HTTP/3 (RFC 8441, RFC 9220)
-// into one. A request that has one reading only costs nothing more.
+// into one. A request that has one reading only costs nothing more. One whose
+// path has several and is longer than 1 KiB matches in any case.
 //
 // A Caddyfile puts it around the matcher of every `logto_auth` and
 // `logto_require`; in JSON, do the same:
@@ -86,6 +88,9 @@ func (m *AnyReading) MatchWithError(r *http.Request) (bool, error) {
 	if matched || err != nil || hasOneReading(r) {
 		return matched, err
 	}
+	if len(r.URL.Path)+len(r.URL.Opaque) > maxOddPath {
+		return true, nil
+	}
 	for _, other := range otherReadings(r) {
 		if matched, err := m.sets.AnyMatchWithError(other.of(r)); matched || err != nil {
 			return matched, err
@@ -93,6 +98,10 @@ func (m *AnyReading) MatchWithError(r *http.Request) (bool, error) {
 	}
 	return false, nil
 }
+
+// maxOddPath bounds the work that the readings of a path make, for each line
+// with a matcher. Nobody links to such a path.
+const maxOddPath = 1 << 10
 
 // reading is what a server may take a request for.
 type reading struct {
@@ -109,6 +118,12 @@ func (as reading) of(r *http.Request) *http.Request {
 	read.URL = new(*r.URL)
 	read.URL.Opaque, read.URL.Path, read.URL.RawPath = "", as.path, as.rawPath
 	read.RequestURI = read.URL.RequestURI()
+	if as.method != r.Method {
+		// What reverse_proxy makes of an extended CONNECT.
+		read.Header = r.Header.Clone()
+		read.Header.Set("Connection", "Upgrade")
+		read.Header.Set("Upgrade", "websocket")
+	}
 
 	// The first provider that knows a placeholder wins. The URL's come from this
 	// reading, and what it does not know (a map's outputs, earlier captures) from
@@ -233,7 +248,15 @@ func pathReadings(u *url.URL) []reading {
 			readings = append(readings, reading{path: decoded, rawPath: literal})
 		}
 
-		readings = append(readings, reading{path: keepSegments(decoded)}, reading{path: resolveLoosely(decoded)})
+		readings = append(readings, reading{path: keepSegments(decoded)})
+		for _, path := range append(resolvedPaths(sent), resolvedPaths(decoded)...) {
+			readings = append(readings, reading{path: path})
+			// Resolved first and decoded then, by routers that do so segment by
+			// segment.
+			if decoded, err := url.PathUnescape(path); err == nil {
+				readings = append(readings, reading{path: keepSegments(decoded), rawPath: path})
+			}
+		}
 	}
 	return readings
 }
@@ -274,14 +297,69 @@ func keepSegments(path string) string {
 	return strings.Join(segments, "/")
 }
 
-// resolveLoosely resolves a path the way of servers that take a backslash for
-// a slash (Windows, browsers) and cut parameters from segments (Java servlets).
-func resolveLoosely(path string) string {
-	segments := strings.Split(strings.ReplaceAll(path, `\`, "/"), "/")
-	for i, segment := range segments {
-		segments[i], _, _ = strings.Cut(segment, ";")
+// resolvedPaths returns what servers make of a path that resolve it, each in a
+// form that stays as it is when it is cleaned. They differ in what they take
+// for a slash and for a segment: `/a%2fb/../../admin` is `/admin` to those that
+// decode before they resolve, and `/../admin` is to those that do not (RFC 3986
+// section 5.2.4 and the WHATWG URL standard, so Node and many frameworks).
+func resolvedPaths(path string) []string {
+	dotted := escapedDots.Replace(path)
+	var resolved []string
+	for _, path := range []string{dotted, backslashes.Replace(dotted)} {
+		forms := []string{path}
+		if rest, ok := strings.CutPrefix(path, "//"); ok {
+			// A request target that is parsed as a reference begins with a host,
+			// to browsers' parsers behind any number of slashes.
+			_, behind, _ := strings.Cut(rest, "/")
+			_, behindAll, _ := strings.Cut(strings.TrimLeft(rest, "/"), "/")
+			forms = append(forms, "/"+behind, "/"+behindAll)
+		}
+		for _, form := range forms {
+			for _, cut := range []bool{false, true} {
+				for _, merge := range []bool{false, true} {
+					one := keepSegments(resolve(form, cut, merge))
+					if !slices.Contains(resolved, one) {
+						resolved = append(resolved, one)
+					}
+				}
+			}
+		}
 	}
-	return caddyhttp.CleanPath(strings.Join(segments, "/"), true)
+	return resolved
+}
+
+var (
+	// escapedDots are dots to who resolves a path without decoding it.
+	escapedDots = strings.NewReplacer("%2e", ".", "%2E", ".")
+	// backslashes are slashes to Windows and to browsers' URL parsers.
+	backslashes = strings.NewReplacer(`\`, "/", "%5c", "/", "%5C", "/")
+)
+
+// resolve resolves the dot segments of a path that begins with a slash. If cut
+// is set, it takes parameters from segments first, as Java servlets do. If
+// merge is set, it drops empty segments first; else `..` takes one away like
+// any other.
+func resolve(path string, cut, merge bool) string {
+	segments := strings.Split(path, "/")[1:]
+	kept := segments[:0]
+	for i, segment := range segments {
+		if cut {
+			segment, _, _ = strings.Cut(segment, ";")
+		}
+		last := i == len(segments)-1
+		switch {
+		case segment == "..":
+			kept = kept[:max(len(kept)-1, 0)]
+		case segment == ".", segment == "" && merge:
+		default:
+			kept = append(kept, segment)
+			continue
+		}
+		if last {
+			kept = append(kept, "") // the slash at the end stays
+		}
+	}
+	return "/" + strings.Join(kept, "/")
 }
 
 // Interface guards.

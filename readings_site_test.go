@@ -80,6 +80,7 @@ func TestPathConfusion(t *testing.T) {
 		{"health", "GET /@scope%2fpkg", token, "200 public /@scope%2fpkg"},
 		{"assets", "GET /assets/x", "", "200 public /assets/x"},
 		{"assets", "DELETE /admin/users/7%2f..%2f..%2f..%2fassets%2fx", "", missing},
+		{"assets", "GET /assets/a%2fb/../../admin/users", "", missing},
 		{"regexp", "GET /admin/..%2fhealthz", "", missing},
 		{"expression", "GET /admin/..%2fhealthz", "", missing},
 		{"all", "GET http://all.example", "", missing},
@@ -93,6 +94,8 @@ func TestPathConfusion(t *testing.T) {
 		{"require", "GET /admin/%2e%2e/x", token, scope},
 		{"require", "GET /admin/users/..%2fx", token, scope},
 		{"require", "GET /admin/users/..%2f..%2fx", token, scope},
+		{"require", "GET /admin//../x", token, scope},
+		{"require", "GET //x/admin/users", token, scope},
 		{"named", "DELETE /admin/..%2fx", token, scope},
 		{"named", "POST /admin/..%2fx", token, "200 admin /admin/..%2fx"},
 		// handle_path resolves what it forwards: the service sees what was judged.

@@ -75,6 +75,15 @@ func TestAnyReadingMatches(t *testing.T) {
 		{"a parameter of a segment", admin, "GET", "/x/..;a=b/admin", true},
 		{"an escaped letter", admin, "GET", "/%61dmin", true},
 		{"another case", admin, "GET", "/ADMIN/%2e%2e/x", true},
+		{"resolved with an escaped slash inside a segment", admin, "GET", "/a%2fb/../admin", true},
+		{"resolved without merging slashes", admin, "GET", "/admin//../x", true},
+		{"resolved without merging slashes, deeper", `[{"path":["/admin/users*"]}]`, "GET", "/admin//../users", true},
+		{"escaped dots and an escaped slash", admin, "GET", "/a%2fb/%2e%2E/admin", true},
+		{"behind what is taken for a host", admin, "GET", "//x/admin/users", true},
+		{"behind a host and a backslash", admin, "GET", `/\x/admin`, true},
+		{"decoded after it is resolved", admin, "GET", "/a%2fb/../%61dmin", true},
+		{"too long to be read in every way", admin, "GET", "/x" + strings.Repeat("//", maxOddPath/2), true},
+		{"long and plain", admin, "GET", "/x" + strings.Repeat("/y", maxOddPath), false},
 		{"never below it", admin, "GET", "/x/../y%2fz", false},
 
 		{"not the excepted path: escaped slash", private, "GET", "/admin/..%2fhealthz", true},
@@ -85,6 +94,7 @@ func TestAnyReadingMatches(t *testing.T) {
 		{"not the excepted path: a parameter", private, "GET", "/healthz;/../admin", true},
 		{"not below the excepted path", assets, "DELETE", "/admin/users/7%2f..%2f..%2f..%2fassets%2fx", true},
 		{"not below the excepted path: dots inside", assets, "GET", "/assets/../admin", true},
+		{"not below the excepted path: escaped slash inside a segment", assets, "GET", "/assets/a%2fb/../../admin/users", true},
 		{"not below the excepted path: backslash", assets, "GET", `/assets/..%5cadmin`, true},
 
 		{"every set is asked", `[{"path":["/a"]},{"path":["/admin*"]}]`, "GET", "/admin/../x", true},
@@ -107,6 +117,8 @@ func TestAnyReadingMatches(t *testing.T) {
 
 		{"CONNECT may become GET", reads, "CONNECT", "/orders", true},
 		{"CONNECT of a path", `[{"path":["/orders"],"method":["GET"]}]`, "CONNECT", "/orders", true},
+		{"CONNECT becomes an upgrade", `[{"header":{"Connection":["*Upgrade*"],"Upgrade":["websocket"]}}]`, "CONNECT", "/orders", true},
+		{"GET is no upgrade", `[{"header":{"Upgrade":["websocket"]}}]`, "GET", "/orders/../x", false},
 		{"CONNECT is no POST", `[{"method":["POST"]}]`, "CONNECT", "/orders", false},
 		{"POST is no GET", reads, "POST", "/orders/../x", false},
 	}
@@ -219,7 +231,7 @@ func (f failsOn) MatchWithError(r *http.Request) (bool, error) {
 func FuzzReadings(f *testing.F) {
 	for _, target := range []string{
 		"/healthz", "/admin", "/admin/..%2fhealthz", "/admin/../x", "/admin//../../healthz", "//healthz", `/a\..\admin`, "/a%5c../admin",
-		"/;/admin", "/admin;a/../healthz", "/%2e%2e/admin", "/@scope%2fpkg", "/%61dmin", "/healthz/", "/healthz/.", "/.../admin", "/a!b", "/a%21b", "*", "x:admin", "/%",
+		"/;/admin", "/admin;a/../healthz", "/%2e%2e/admin", "/@scope%2fpkg", "/%61dmin", "/healthz/", "/healthz/.", "/.../admin", "/a%2fb/../admin", "/admin//../healthz", "//x/admin", "///x/admin", `/\\x/admin`, "/healthz/%2e%2e/admin", "/a!b", "/a%21b", "*", "x:admin", "/%",
 	} {
 		f.Add(target)
 	}
@@ -268,18 +280,46 @@ func seenByServices(u *url.URL) []string {
 			cut.WriteByte(octet)
 		}
 	}
-	resolve := func(p string) string {
+	clean := func(p string) string {
 		cleaned := path.Clean(p)
 		if strings.HasSuffix(p, "/") && cleaned != "/" {
 			cleaned += "/"
 		}
 		return cleaned
 	}
-	seen := []string{sent, decoded, resolve(decoded), resolve(cut.String())}
+	// RFC 3986, as net/url resolves a reference.
+	resolved := (&url.URL{Scheme: "http", Host: "a", Path: "/"}).ResolveReference(&url.URL{Path: decoded, RawPath: sent})
+	seen := []string{sent, decoded, clean(decoded), clean(cut.String()), resolved.EscapedPath(), resolved.Path, browserPath(sent)}
 	for i := range seen {
 		seen[i] = strings.ToLower(seen[i])
 	}
 	return slices.Compact(seen)
+}
+
+// browserPath is the path that the WHATWG URL standard reads in a request
+// target, as Node's URL class does: `new URL(target, "http://a")`.
+func browserPath(target string) string {
+	rest := strings.ReplaceAll(target, `\`, "/")
+	if authority, ok := strings.CutPrefix(rest, "//"); ok {
+		// More slashes before the host are skipped.
+		_, after, _ := strings.Cut(strings.TrimLeft(authority, "/"), "/")
+		rest = "/" + after
+	}
+	var out []string
+	parts := strings.Split(strings.TrimPrefix(rest, "/"), "/")
+	for i, part := range parts {
+		plain := strings.ReplaceAll(strings.ToLower(part), "%2e", ".")
+		last := i == len(parts)-1
+		if plain == ".." && len(out) > 0 {
+			out = out[:len(out)-1]
+		}
+		if plain != "." && plain != ".." {
+			out = append(out, part)
+		} else if last {
+			out = append(out, "")
+		}
+	}
+	return "/" + strings.Join(out, "/")
 }
 
 // TestPlainPathsAreReadOnce shows which paths cost nothing more.
