@@ -8,13 +8,12 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-logto/caddy-logto-auth/internal/jsonobject"
 	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
+	"github.com/caddy-logto/caddy-logto-auth/internal/legible"
 )
 
 // AuthInfo is what a verified access token says. It is shared between
@@ -155,24 +154,6 @@ func claimText(value any) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// printable replaces control characters, which would let a claim break out of
-// a log line or header, by U+FFFD.
-func printable(s string) string {
-	if !holdsControl(s) {
-		return s
-	}
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return utf8.RuneError
-		}
-		return r
-	}, s)
-}
-
-func holdsControl(s string) bool {
-	return strings.IndexFunc(s, unicode.IsControl) >= 0
-}
-
 // decodeClaims turns the decoded claims set into AuthInfo. It judges types
 // only, not values; a member of the wrong type is named in the refusal.
 func decodeClaims(payload string) (*AuthInfo, *Refusal) {
@@ -190,7 +171,7 @@ func decodeClaims(payload string) (*AuthInfo, *Refusal) {
 		value, _, usable := m.Text(claim.name)
 		// A control character would break out of logs, headers and FastCGI
 		// parameters of whoever uses these as identifiers.
-		if !usable || holdsControl(value) {
+		if !usable || legible.HasControl(value) {
 			return nil, refuseMalformed(claim.name)
 		}
 		*claim.into = value
@@ -210,7 +191,7 @@ func decodeClaims(payload string) (*AuthInfo, *Refusal) {
 	case !present:
 	case !usable:
 		info.organization = organizationUnusable
-	case holdsControl(value):
+	case legible.HasControl(value):
 		return nil, refuseMalformed("organization_id")
 	default:
 		info.organization, info.organizationID, info.OrganizationID = organizationString, value, value

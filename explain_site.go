@@ -12,6 +12,7 @@ import (
 
 	"github.com/caddy-logto/caddy-logto-auth/internal/httproutes"
 	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
+	"github.com/caddy-logto/caddy-logto-auth/internal/legible"
 )
 
 // siteServer is an HTTP server of a config, which has one site or several.
@@ -104,7 +105,7 @@ func (s siteServer) nameHosts(hosts []string) string {
 			names = append(names, strings.TrimPrefix(port, onSocket))
 		}
 	}
-	return httproutes.Cut(strings.Join(names, " "), httproutes.MaxText)
+	return legible.Cut(strings.Join(names, " "), httproutes.MaxText)
 }
 
 // serves reports whether the server has a site for the host of the request.

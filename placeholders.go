@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/legible"
 )
 
 const (
@@ -19,7 +21,7 @@ const (
 func (s *requestState) placeholder(key string) (any, bool) {
 	if name, ok := strings.CutPrefix(key, userPrefix); ok {
 		text, known := s.userPlaceholder(key, name)
-		return printable(text), known
+		return legible.Printable(text), known
 	}
 	switch key {
 	case logtoPrefix + "reason":

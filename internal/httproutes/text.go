@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/legible"
 )
 
 // MaxText bounds how much is shown of one matcher.
@@ -34,7 +36,7 @@ func SetTexts(set map[string]json.RawMessage) []string {
 // MatcherText writes a matcher as a Caddyfile has it. Where that takes several
 // lines, a comma stands between them.
 func MatcherText(name string, raw json.RawMessage) string {
-	return Cut(strings.Join(matcherLines(name, raw), ", "), MaxText)
+	return legible.Cut(strings.Join(matcherLines(name, raw), ", "), MaxText)
 }
 
 func matcherLines(name string, raw json.RawMessage) []string {
@@ -194,11 +196,4 @@ func quoted(words []string) []string {
 		}
 	}
 	return texts
-}
-
-func Cut(text string, most int) string {
-	if len(text) <= most {
-		return text
-	}
-	return strings.ToValidUTF8(text[:most], "") + "…"
 }

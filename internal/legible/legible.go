@@ -73,10 +73,28 @@ func Field(s string) string {
 // Error is an error fit for a log line and the admin API.
 func Error(err error) string { return Cut(Text(err.Error()), maxErrorText) }
 
-// Cut shortens a text to at most n bytes and a mark.
+// Cut shortens a text to at most n bytes, and marks that it did.
 func Cut(text string, n int) string {
 	if len(text) <= n {
 		return text
 	}
 	return strings.ToValidUTF8(text[:n], "") + "…"
 }
+
+// Printable replaces the control characters of a text by U+FFFD and changes
+// nothing else, for values that programs act on: placeholders and headers. A
+// control character would let a claim break out of a log line or header.
+func Printable(s string) string {
+	if !HasControl(s) {
+		return s
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return utf8.RuneError
+		}
+		return r
+	}, s)
+}
+
+// HasControl reports whether a text has a control character.
+func HasControl(s string) bool { return strings.IndexFunc(s, unicode.IsControl) >= 0 }

@@ -88,3 +88,23 @@ func TestField(t *testing.T) {
 		}
 	}
 }
+
+func TestPrintableReplacesControlCharacters(t *testing.T) {
+	for text, want := range map[string]string{
+		"plain":                     "plain",
+		"日本 é":                      "日本 é",
+		"a\r\nSet-Cookie: x=1":      "a\ufffd\ufffdSet-Cookie: x=1",
+		"\x00\x1b[2J\x7f":           "\ufffd\ufffd[2J\ufffd",
+		"\u0080\u0085\u009f\u00a0x": "\ufffd\ufffd\ufffd\u00a0x",
+		"tab\there":                 "tab\ufffdhere",
+		"":                          "",
+	} {
+		got := Printable(text)
+		if got != want {
+			t.Errorf("%q becomes %q, not %q", text, got, want)
+		}
+		if strings.ContainsFunc(got, unicode.IsControl) {
+			t.Errorf("%q still holds a control character", got)
+		}
+	}
+}
