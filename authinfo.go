@@ -172,7 +172,7 @@ func decodeClaims(payload string) (*AuthInfo, *Refusal) {
 		// A control character would break out of logs, headers and FastCGI
 		// parameters of whoever uses these as identifiers.
 		if !usable || legible.HasControl(value) {
-			return nil, refuseMalformed(claim.name)
+			return nil, refuseMalformed(Detail(claim.name))
 		}
 		*claim.into = value
 	}

@@ -23,11 +23,9 @@ func (tenant *cachedTenant) handler(tb testing.TB) *Handler {
 	h := &Handler{Audiences: []string{"https://api.example.com"}, Scopes: []string{"read:products"}, logger: zap.NewNop(), now: time.Now}
 	h.applyDefaults()
 	var err error
-	if h.requirements, err = newRequirements(h.Scopes, h.AnyScopes, h.Claims); err != nil {
+	if h.requirements, err = h.newRequirements(); err != nil {
 		tb.Fatal(err)
 	}
-	h.requirements.audiences, h.requirements.audienceStatus = h.Audiences, h.AudienceMismatch
-	h.requirements.organization = organizationRule{mode: h.OrganizationMode}
 	h.organizations = organizationIDs{static: wantedOrganizations{resolved: true}}
 	h.sources = newTokenSources(h.TokenSources)
 	h.vary = h.sources.vary()

@@ -148,7 +148,7 @@ func TestDecodeClaimsRefuses(t *testing.T) {
 			if reasonOf(refusal) != test.reason {
 				t.Fatalf("the reason is %q, not %q", reasonOf(refusal), test.reason)
 			}
-			if refusal.Detail != test.detail {
+			if string(refusal.Detail) != test.detail {
 				t.Errorf("the detail is %q, not %q", refusal.Detail, test.detail)
 			}
 		})

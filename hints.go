@@ -52,7 +52,7 @@ func hint(refusal *Refusal, info *AuthInfo, token string, site demand) string {
 	case ReasonKeysUnavailable:
 		return "the tenant's keys could not be loaded; see the messages about its JWKS"
 	case ReasonClaimMismatch:
-		return "the claim " + refusal.Detail + " has none of the required values"
+		return "the claim " + string(refusal.Detail) + " has none of the required values"
 	case ReasonCrossOrigin:
 		return "a page of another origin used the cookie token: list its origin in trusted_origins if it may"
 	}
@@ -74,7 +74,7 @@ func requirementHint(refusal *Refusal, info *AuthInfo, site demand) string {
 
 // missingTokenHint names the places where a token may stand: a site that reads
 // a cookie has no use for an Authorization header.
-func missingTokenHint(detail string, site demand) string {
+func missingTokenHint(detail Detail, site demand) string {
 	switch {
 	case detail == detailNoAuth:
 		return "no logto_auth matched this request: its matcher must cover every request that logto_require is for " +
@@ -174,23 +174,23 @@ func scopeHint(info *AuthInfo, site demand) string {
 	return "the token lacks the scopes " + strings.Join(missing, ", ") + fix
 }
 
-func malformedHint(detail string) string {
+func malformedHint(detail Detail) string {
 	switch detail {
 	case detailEncrypted:
 		return "this is an encrypted token (JWE); Logto signs access tokens, it does not encrypt them"
-	case "segments":
+	case detailSegments:
 		return "the token does not have three parts separated by dots; it may have been cut off on the way"
 	case "crit", "b64":
-		return "the token's header asks for an extension (" + detail + ") that this module does not know"
+		return "the token's header asks for an extension (" + string(detail) + ") that this module does not know"
 	}
-	return "the token is damaged, cut off or not in canonical form: " + detail
+	return "the token is damaged, cut off or not in canonical form: " + string(detail)
 }
 
-func missingClaimHint(claim string) string {
+func missingClaimHint(claim Detail) string {
 	if claim == "client_id" {
 		return "the token names no client: this is an ID token or no access token of Logto"
 	}
-	return "the token has no usable claim " + claim
+	return "the token has no usable claim " + string(claim)
 }
 
 // audienceHint finds the small differences that are hard to see.
@@ -236,7 +236,7 @@ func organizationHint(refusal *Refusal, info *AuthInfo, site demand) string {
 	case site.impossible != "":
 		return site.impossible
 	case refusal.Detail != "":
-		return refusal.Detail
+		return string(refusal.Detail)
 	case refusal.Reason == ReasonOrganizationForbid:
 		return "this is an organization's token and the site takes global ones: " + site.request(info) + ", or set organization"
 	case refusal.Reason == ReasonMissingOrganization && info != nil && len(organizationAudiences(info.Audience)) > 0 && site.model == modelOrganizationAPI:

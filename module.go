@@ -255,14 +255,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.applyDefaults()
 
 	var err error
-	if h.requirements, err = newRequirements(h.Scopes, h.AnyScopes, h.Claims); err != nil {
+	if h.requirements, err = h.newRequirements(); err != nil {
 		return err
 	}
-	h.requirements.organization = organizationRule{mode: h.OrganizationMode, listed: len(h.Organizations) > 0}
-	h.requirements.model = modelOf(h.Audiences, h.requirements.organization)
-	h.requirements.audiences = h.Audiences
-	h.requirements.audienceStatus = h.AudienceMismatch
-
 	h.sources = newTokenSources(h.TokenSources)
 	h.vary = h.sources.vary()
 	if h.origins, err = newOriginGuard(h.TrustedOrigins); err != nil {

@@ -93,9 +93,8 @@ type Refusal struct { //nolint:errname // a refusal is what the contract calls i
 	// the client does not know, and is empty where the contract has none.
 	Description string
 
-	// Detail names the claim or member that condemned the token, for the
-	// operator's log only.
-	Detail string
+	// Detail tells refusals of one reason apart, for the operator's log only.
+	Detail Detail
 
 	// RetryAfter is how many seconds to wait before the next try, with 503.
 	RetryAfter int
@@ -112,6 +111,28 @@ type Refusal struct { //nolint:errname // a refusal is what the contract calls i
 	unchallenged bool
 }
 
+// Detail is what a refusal adds to its reason: the name of the claim or header
+// member at fault, the part of the token that cannot be read, or one of these.
+type Detail string
+
+const (
+	// detailNoAuth: no logto_auth has seen the request, which only the
+	// configuration can fix.
+	detailNoAuth Detail = "no logto_auth"
+
+	// detailEncrypted: the token has five segments (RFC 7516 section 7.1).
+	detailEncrypted Detail = "encrypted"
+
+	// detailSegments: it does not have three either.
+	detailSegments Detail = "segments"
+
+	// Details of the organization, in the words of the hint.
+	detailUnsafeOrganization   Detail = "an organization id that is no single path segment"
+	detailUnresolved           Detail = "the organization that the request asks for is empty, unresolved or ambiguous"
+	detailOrganizationNoString Detail = "organization_id is no string"
+	detailSeveralOrganizations Detail = "the token names more than one organization"
+)
+
 // Error returns the text of the answer's body.
 func (r *Refusal) Error() string { return r.Text }
 
@@ -123,7 +144,7 @@ func (r *Refusal) reason() Reason {
 	return r.Reason
 }
 
-// anonymous tells whether the request showed no token at all, so that a site
+// anonymous reports whether the request showed no token at all, so that a site
 // for which tokens are optional may let it pass.
 func (r *Refusal) anonymous() bool {
 	return r.Reason == ReasonMissingToken || r.Reason == ReasonUnsupportedScheme
@@ -147,7 +168,7 @@ func refuseMultipleTokens() *Refusal {
 
 // refuseToken refuses a token that is no valid access token of this tenant.
 // All such tokens get the same text, so that a forger learns nothing from it.
-func refuseToken(reason Reason, description, detail string) *Refusal {
+func refuseToken(reason Reason, description string, detail Detail) *Refusal {
 	return &Refusal{
 		Reason:      reason,
 		Status:      http.StatusUnauthorized,
@@ -158,7 +179,7 @@ func refuseToken(reason Reason, description, detail string) *Refusal {
 	}
 }
 
-func refuseMalformed(detail string) *Refusal {
+func refuseMalformed(detail Detail) *Refusal {
 	return refuseToken(ReasonMalformedToken, "The token is not a well-formed JWT access token", detail)
 }
 
@@ -167,7 +188,7 @@ func refuseBadSignature() *Refusal {
 }
 
 func refuseMissingClaim(name string) *Refusal {
-	return refuseToken(ReasonMissingClaim, "The token lacks the claim "+name, name)
+	return refuseToken(ReasonMissingClaim, "The token lacks the claim "+name, Detail(name))
 }
 
 func refuseKeysUnavailable(retryAfter int) *Refusal {
@@ -254,9 +275,6 @@ func (r *Refusal) body() []byte {
 // seconds renders a span for an error_description.
 func seconds(n int64) string { return strconv.FormatInt(n, 10) + " s" }
 
-// Interface guard.
-var _ error = (*Refusal)(nil)
-
 // challengeHeader is WWW-Authenticate as net/http keeps it.
 const challengeHeader = "Www-Authenticate"
 
@@ -311,3 +329,6 @@ func (p *responder) refuse(w http.ResponseWriter, r *http.Request, refusal *Refu
 	_, err := w.Write(body)
 	return err
 }
+
+// Interface guard.
+var _ error = (*Refusal)(nil)

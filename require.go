@@ -10,10 +10,6 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// detailNoAuth marks the refusal of a request that no logto_auth has seen,
-// which only the configuration can fix.
-const detailNoAuth = "no logto_auth"
-
 // Require is a middleware that asks more of a request that a preceding
 // [Handler] has admitted: scopes, an organization, claims. It refuses with
 // 401 where no handler admitted the request with a token, so it fails closed.
@@ -66,10 +62,9 @@ func (q *Require) Provision(ctx caddy.Context) error {
 	if err := joinProblems(q.problems(loading)); err != nil {
 		return err
 	}
-	if q.requirements, err = newRequirements(q.Scopes, q.AnyScopes, q.Claims); err != nil {
+	if q.requirements, err = q.newRequirements(); err != nil {
 		return err
 	}
-	q.requirements.organization = organizationRule{mode: q.OrganizationMode, listed: len(q.Organizations) > 0}
 	warn(q.logger, q.warnings())
 	if q.errorRoutes, err = guardErrorRoutes(ctx, nil); err != nil {
 		return err

@@ -56,7 +56,7 @@ type organizationRule struct {
 	listed bool
 }
 
-// asked tells whether the rule wants a token that belongs to an organization.
+// asked reports whether the rule wants a token that belongs to an organization.
 func (o organizationRule) asked() bool { return o.listed || o.mode == organizationAny }
 
 // wantedOrganizations are the ids asked for in one request. If they are not
@@ -100,9 +100,31 @@ type requirements struct {
 	challengeScopes []string
 }
 
-// newRequirements takes the scopes and claims of a config.
-func newRequirements(scopes, anyScopes []string, claims []ClaimRequirement) (requirements, error) {
-	q := requirements{scopes: scopes, anyScopes: anyScopes, challengeScopes: mergeScopes(scopes, anyScopes)}
+// newRequirements takes what a logto_auth asks for from its config, in which
+// defaults are applied.
+func (h *Handler) newRequirements() (requirements, error) {
+	q := requirements{
+		audiences: h.Audiences, audienceStatus: h.AudienceMismatch,
+		organization: organizationRule{mode: h.OrganizationMode, listed: len(h.Organizations) > 0},
+		scopes:       h.Scopes, anyScopes: h.AnyScopes,
+	}
+	q.model = modelOf(q.audiences, q.organization)
+	return newRequirements(q, h.Claims)
+}
+
+// newRequirements takes what a logto_require asks for from its config. Its
+// model is known only behind a logto_auth.
+func (q *Require) newRequirements() (requirements, error) {
+	asked := requirements{
+		organization: organizationRule{mode: q.OrganizationMode, listed: len(q.Organizations) > 0},
+		scopes:       q.Scopes, anyScopes: q.AnyScopes,
+	}
+	return newRequirements(asked, q.Claims)
+}
+
+// newRequirements adds to the config's values what is made of them.
+func newRequirements(q requirements, claims []ClaimRequirement) (requirements, error) {
+	q.challengeScopes = mergeScopes(q.scopes, q.anyScopes)
 	for _, claim := range claims {
 		path, err := jsonobject.ParsePath(claim.Path)
 		if err != nil {
@@ -178,7 +200,7 @@ func (q *requirements) checkClaims(info *AuthInfo) *Refusal {
 	for _, claim := range q.claims {
 		if !claim.holds(info) {
 			refusal := refuseForbidden(ReasonClaimMismatch, textClaimMismatch, codeInsufficientScope)
-			refusal.Detail = strings.Join(claim.path, ".")
+			refusal.Detail = Detail(strings.Join(claim.path, "."))
 			return refusal
 		}
 	}
@@ -220,12 +242,12 @@ func (q *requirements) checkOrganization(info *AuthInfo, wanted wantedOrganizati
 	}
 	if q.organization.mode == organizationAny {
 		if !safeOrganization(id) {
-			return "", refuseOrganization(ReasonWrongOrganization, "an organization id that is no single path segment")
+			return "", refuseOrganization(ReasonWrongOrganization, detailUnsafeOrganization)
 		}
 		return id, nil
 	}
 	if !wanted.resolved {
-		return "", refuseOrganization(ReasonWrongOrganization, "the organization that the request asks for is empty, unresolved or ambiguous")
+		return "", refuseOrganization(ReasonWrongOrganization, detailUnresolved)
 	}
 	if !slices.Contains(wanted.ids, id) {
 		return "", refuseOrganization(ReasonWrongOrganization, "")
@@ -233,7 +255,7 @@ func (q *requirements) checkOrganization(info *AuthInfo, wanted wantedOrganizati
 	return id, nil
 }
 
-func refuseOrganization(reason Reason, detail string) *Refusal {
+func refuseOrganization(reason Reason, detail Detail) *Refusal {
 	refusal := refuseForbidden(reason, textOrganizationInvalid, codeInvalidToken)
 	refusal.Detail = detail
 	return refusal
@@ -250,10 +272,10 @@ func tokenOrganization(info *AuthInfo, model permissionModel) (string, *Refusal)
 		return "", refuseOrganization(ReasonMissingOrganization, "")
 	}
 	if info.organization == organizationUnusable {
-		return "", refuseOrganization(ReasonWrongOrganization, "organization_id is no string")
+		return "", refuseOrganization(ReasonWrongOrganization, detailOrganizationNoString)
 	}
 	if len(fromAudience) > 1 || (len(fromAudience) == 1 && fromAudience[0] != id) {
-		return "", refuseOrganization(ReasonWrongOrganization, "the token names more than one organization")
+		return "", refuseOrganization(ReasonWrongOrganization, detailSeveralOrganizations)
 	}
 	return id, nil
 }
@@ -269,7 +291,7 @@ func organizationAudiences(audience []string) []string {
 	return ids
 }
 
-// safeOrganization tells whether an id that nobody listed may be handed on:
+// safeOrganization reports whether an id that nobody listed may be handed on:
 // sites build paths and hosts from it.
 func safeOrganization(id string) bool {
 	return id != "" && id != "." && id != ".." && !strings.ContainsAny(id, `/\`)
@@ -287,7 +309,7 @@ func (q *requirements) holdsScopes(scopes []string) bool {
 	return slices.ContainsFunc(q.anyScopes, func(scope string) bool { return slices.Contains(scopes, scope) })
 }
 
-// holds tells whether the claim equals one of the values or, as an array,
+// holds reports whether the claim equals one of the values or, as an array,
 // contains one.
 func (c claimRule) holds(info *AuthInfo) bool {
 	value, ok := info.claim(c.path)

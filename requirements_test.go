@@ -14,14 +14,10 @@ const testAPI = "https://api.example.com"
 func siteRequirements(tb testing.TB, h *Handler) requirements {
 	tb.Helper()
 	h.applyDefaults()
-	q, err := newRequirements(h.Scopes, h.AnyScopes, h.Claims)
+	q, err := h.newRequirements()
 	if err != nil {
 		tb.Fatal(err)
 	}
-	q.organization = organizationRule{mode: h.OrganizationMode, listed: len(h.Organizations) > 0}
-	q.model = modelOf(h.Audiences, q.organization)
-	q.audiences = h.Audiences
-	q.audienceStatus = h.AudienceMismatch
 	return q
 }
 
@@ -60,7 +56,7 @@ func TestDetailsOfRefusals(t *testing.T) {
 	} {
 		q := siteRequirements(t, &test.site)
 		organization, refusal := q.check(mustDecode(t, `{"exp":1,"sub":"user-1","client_id":"app-1",`+test.claims+`}`), test.wanted)
-		if refusal == nil || refusal.Detail != test.want || organization != "" {
+		if refusal == nil || string(refusal.Detail) != test.want || organization != "" {
 			t.Errorf("%s: %q, %+v", name, organization, refusal)
 		}
 	}
@@ -514,7 +510,11 @@ func TestRequirementsAllClaimsMustHold(t *testing.T) {
 }
 
 func TestRequirementsRefuseABrokenClaimPathAtLoad(t *testing.T) {
-	if _, err := newRequirements(nil, nil, []ClaimRequirement{{Path: "a..b", Values: []string{"1"}}}); err == nil || !strings.Contains(err.Error(), `claim "a..b"`) {
+	broken := []ClaimRequirement{{Path: "a..b", Values: []string{"1"}}}
+	if _, err := (&Handler{Claims: broken}).newRequirements(); err == nil || !strings.Contains(err.Error(), `claim "a..b"`) {
+		t.Errorf("the error is %v", err)
+	}
+	if _, err := (&Require{Claims: broken}).newRequirements(); err == nil || !strings.Contains(err.Error(), `claim "a..b"`) {
 		t.Errorf("the error is %v", err)
 	}
 }

@@ -18,9 +18,6 @@ import (
 // most servers refuse header lines of more than 8 to 16 KiB anyway.
 const maxTokenSize = 16 << 10
 
-// detailEncrypted marks a token of five segments (RFC 7516 section 7.1).
-const detailEncrypted = "encrypted"
-
 // signingMethods are golang-jwt's implementations of the algorithms that this
 // module knows. Its own registry is behind a lock and holds HS256 and none.
 var signingMethods = map[string]jwt.SigningMethod{
@@ -76,7 +73,7 @@ func parseJWS(token string) (*jws, *Refusal) {
 		if strings.Count(token, ".") == 4 {
 			return nil, refuseMalformed(detailEncrypted)
 		}
-		return nil, refuseMalformed("segments")
+		return nil, refuseMalformed(detailSegments)
 	}
 	decoded, ok := decodeSegment(header)
 	if !ok {
@@ -95,7 +92,7 @@ func parseJWS(token string) (*jws, *Refusal) {
 	// (RFC 7797 section 6).
 	for _, name := range []string{"crit", "b64"} {
 		if m.Get(name) != "" {
-			return nil, refuseMalformed(name)
+			return nil, refuseMalformed(Detail(name))
 		}
 	}
 	for _, member := range []struct {
@@ -104,7 +101,7 @@ func parseJWS(token string) (*jws, *Refusal) {
 	}{{"alg", &t.algorithm}, {"typ", &t.typ}, {"kid", &t.keyID}} {
 		value, _, usable := m.Text(member.name)
 		if !usable {
-			return nil, refuseMalformed(member.name)
+			return nil, refuseMalformed(Detail(member.name))
 		}
 		*member.into = value
 	}

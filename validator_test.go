@@ -113,7 +113,7 @@ func TestValidatorRefuses(t *testing.T) {
 		t.Run(attack.name, func(t *testing.T) {
 			token := attack.token(t, tenant)
 			info, refusal := v.validate(t.Context(), token, time.Now, nil)
-			if reasonOf(refusal) != attack.reason || refusal.Detail != attack.detail {
+			if reasonOf(refusal) != attack.reason || string(refusal.Detail) != attack.detail {
 				t.Fatalf("refused as %+v, not %s (%s)", refusal, attack.reason, attack.detail)
 			}
 			if refusal.Status != 401 || refusal.Text != "Invalid token" || refusal.code != "invalid_token" {
