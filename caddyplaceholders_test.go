@@ -44,7 +44,7 @@ func TestOrganizationIDsThatCannotBe(t *testing.T) {
 		"{env.ORG}":                             "",
 		"{http.regexp.org.1}{http.geo.country}": "",
 	} {
-		err := checkOrganizationID(id)
+		err := vetOrganizationID(id)
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", id, err)
 		}

@@ -146,7 +146,7 @@ tokens would be refused, and that is 1 too.
   $ caddy logto-auth check --endpoint http://logto:3001 --issuer https://login.example.com/oidc --insecure-http`,
 	}, func(cmd *cobra.Command) (bool, error) {
 		tenant.FetchTimeout = caddy.Duration(timeout)
-		cfg, err := checkedTenant(tenant)
+		cfg, err := tenantOfFlags(tenant)
 		if err != nil {
 			return false, usage{err}
 		}
@@ -171,14 +171,14 @@ tokens would be refused, and that is 1 too.
 	return cmd
 }
 
-// checkedTenant judges what the flags say of a tenant as a config's settings
+// tenantOfFlags judges what the flags say of a tenant as a config's settings
 // are judged.
-func checkedTenant(tenant *Handler) (keys.Config, error) {
+func tenantOfFlags(tenant *Handler) (keys.Config, error) {
 	if tenant.Endpoint == "" && tenant.JWKSURI == "" {
 		return keys.Config{}, errors.New("name the tenant with --endpoint <url>")
 	}
 	f := &findings{stage: loading}
-	tenant.checkTenant(f)
+	tenant.vetTenant(f)
 	if tenant.FetchTimeout <= 0 {
 		f.add("timeout", "must be more than nothing")
 	}

@@ -119,7 +119,7 @@ func explainConfig(config []byte, token string, original *http.Request, jwksFile
 	// A diagnosis leaves nothing behind, and wants the tenant's own word
 	// rather than keys that were stored once.
 	app.(*App).env.Storage = nil
-	e := &examiner{
+	e := &walker{
 		question: question{ctx: ctx, original: original},
 		token:    token,
 		clock:    now,
@@ -136,7 +136,7 @@ func explainConfig(config []byte, token string, original *http.Request, jwksFile
 		return nil, errors.New("the config has no logto_auth and no logto_require")
 	}
 	result := &report{At: now().UTC().Truncate(time.Second), Token: showToken(token), Handlers: e.told, unserved: unserved}
-	result.conclude(original)
+	result.summarize(original)
 	return result, nil
 }
 
@@ -153,9 +153,9 @@ type report struct {
 	unserved string
 }
 
-// conclude makes one verdict of those of all handlers. original is nil if the
+// summarize makes one verdict of those of all handlers. original is nil if the
 // question is about all requests.
-func (r *report) conclude(original *http.Request) {
+func (r *report) summarize(original *http.Request) {
 	outcomes := make(map[verdict]int)
 	guarded := false
 	for _, told := range r.Handlers {

@@ -12,7 +12,7 @@ import (
 	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 )
 
-// settingError is a mistake in the configuration, told with its mend.
+// settingError is a mistake in the configuration. Its text says how to fix it.
 type settingError struct {
 	// Setting is the Caddyfile's word for the setting at fault; a line of a
 	// nested block is "block.line".
@@ -28,7 +28,7 @@ func (e settingError) Error() string { return e.Setting + ": " + e.Err.Error() }
 
 func (e settingError) Unwrap() error { return e.Err }
 
-// stage tells how far a configuration has come when it is checked.
+// stage tells how far a configuration has come when it is judged.
 type stage int
 
 const (
@@ -44,7 +44,7 @@ const (
 	loading
 )
 
-// findings collects the mistakes that the checks of one stage find.
+// findings collects the mistakes that are found in one stage.
 type findings struct {
 	stage    stage
 	problems []settingError
@@ -60,19 +60,19 @@ func (f *findings) addAt(setting string, index int, format string, args ...any) 
 	f.problems = append(f.problems, settingError{setting, index, fmt.Errorf(format, args...)})
 }
 
-// check notes err, if there is one, as a mistake in the setting.
-func (f *findings) check(setting string, index int, err error) {
+// note adds err, if there is one, as a mistake in the setting.
+func (f *findings) note(setting string, index int, err error) {
 	if err != nil {
 		f.problems = append(f.problems, settingError{setting, index, err})
 	}
 }
 
-// checkExpanded is check for a value in which placeholders are expanded when
-// the config is loaded.
-func (f *findings) checkExpanded(setting, value string, check func(string) error) {
+// vetExpanded judges a value in which placeholders are expanded when the config
+// is loaded.
+func (f *findings) vetExpanded(setting, value string, vet func(string) error) {
 	switch {
 	case !strings.Contains(value, "{"):
-		f.check(setting, 0, check(value))
+		f.note(setting, 0, vet(value))
 	case f.stage == loading || strings.Contains(value, "{http."):
 		f.add(setting, "the placeholder in %q is not known when the config is loaded; {env.*} and {file.*} are", value)
 	}
@@ -92,34 +92,34 @@ func joinProblems(problems []settingError) error {
 // applyDefaults.
 func (h *Handler) problems(at stage) []settingError {
 	f := &findings{stage: at}
-	h.checkTenant(f)
-	h.checkVerification(f)
-	h.checkAudience(f)
-	checkOrganization(f, h.Organizations, h.OrganizationMode, organizationModes)
-	checkScopes(f, "scopes", h.Scopes)
-	checkScopes(f, "any_scope", h.AnyScopes)
-	checkClaims(f, h.Claims)
-	f.checkTokenSources(h.TokenSources)
-	h.checkTrustedOrigins(f)
-	h.checkForwardClaims(f)
-	h.checkResourceMetadata(f)
-	h.checkAnswers(f)
-	h.checkTimes(f)
+	h.vetTenant(f)
+	h.vetVerification(f)
+	h.vetAudience(f)
+	vetOrganization(f, h.Organizations, h.OrganizationMode, organizationModes)
+	vetScopes(f, "scopes", h.Scopes)
+	vetScopes(f, "any_scope", h.AnyScopes)
+	vetClaims(f, h.Claims)
+	f.vetTokenSources(h.TokenSources)
+	h.vetTrustedOrigins(f)
+	h.vetForwardClaims(f)
+	h.vetResourceMetadata(f)
+	h.vetAnswers(f)
+	h.vetTimes(f)
 	return f.problems
 }
 
 // problems returns every mistake in the configuration.
 func (q *Require) problems(at stage) []settingError {
 	f := &findings{stage: at}
-	checkOrganization(f, q.Organizations, q.OrganizationMode, []string{organizationAny, organizationForbid})
-	checkScopes(f, "scopes", q.Scopes)
-	checkScopes(f, "any_scope", q.AnyScopes)
-	checkClaims(f, q.Claims)
+	vetOrganization(f, q.Organizations, q.OrganizationMode, []string{organizationAny, organizationForbid})
+	vetScopes(f, "scopes", q.Scopes)
+	vetScopes(f, "any_scope", q.AnyScopes)
+	vetClaims(f, q.Claims)
 	return f.problems
 }
 
-// checkTenant judges where the keys and the accepted issuers come from.
-func (h *Handler) checkTenant(f *findings) {
+// vetTenant judges where the keys and the accepted issuers come from.
+func (h *Handler) vetTenant(f *findings) {
 	switch {
 	case h.JWKSFile != "":
 		if len(h.Issuers) == 0 {
@@ -142,26 +142,26 @@ func (h *Handler) checkTenant(f *findings) {
 	// Plain http may be allowed by the site that takes the default.
 	insecureHTTP := h.InsecureHTTP || f.stage == sharing
 	if h.Endpoint != "" {
-		f.checkExpanded("endpoint", h.Endpoint, func(raw string) error { return keys.CheckEndpoint(raw, insecureHTTP) })
+		f.vetExpanded("endpoint", h.Endpoint, func(raw string) error { return keys.CheckEndpoint(raw, insecureHTTP) })
 	}
 	if h.JWKSURI != "" {
-		f.checkExpanded("jwks_uri", h.JWKSURI, func(raw string) error { return keys.CheckURL(raw, insecureHTTP) })
+		f.vetExpanded("jwks_uri", h.JWKSURI, func(raw string) error { return keys.CheckURL(raw, insecureHTTP) })
 	}
 	for _, issuer := range h.Issuers {
-		f.checkExpanded("issuer", issuer, keys.CheckIssuer)
+		f.vetExpanded("issuer", issuer, keys.CheckIssuer)
 	}
 	if h.JWKSFile != "" {
-		f.checkExpanded("jwks_file", h.JWKSFile, checkText)
+		f.vetExpanded("jwks_file", h.JWKSFile, vetText)
 	}
 	if h.TrustedCAFile != "" {
-		f.checkExpanded("trusted_ca_file", h.TrustedCAFile, checkText)
+		f.vetExpanded("trusted_ca_file", h.TrustedCAFile, vetText)
 	}
 }
 
-// checkVerification judges what a token's header may say.
-func (h *Handler) checkVerification(f *findings) {
+// vetVerification judges what a token's header may say.
+func (h *Handler) vetVerification(f *findings) {
 	for i, algorithm := range h.Algorithms {
-		f.check("algorithms", 0, checkAlgorithm(algorithm))
+		f.note("algorithms", 0, vetAlgorithm(algorithm))
 		if slices.Contains(h.Algorithms[:i], algorithm) {
 			f.add("algorithms", "%s is listed twice", algorithm)
 		}
@@ -180,8 +180,8 @@ func (h *Handler) checkVerification(f *findings) {
 	}
 }
 
-// checkAlgorithm accepts exactly the algorithms that stand for a key pair.
-func checkAlgorithm(algorithm string) error {
+// vetAlgorithm accepts exactly the algorithms that stand for a key pair.
+func vetAlgorithm(algorithm string) error {
 	for _, known := range defaultAlgorithms {
 		if algorithm == known {
 			return nil
@@ -201,8 +201,8 @@ func checkAlgorithm(algorithm string) error {
 	return fmt.Errorf("%q is unknown; use ES384 or another of %s", algorithm, strings.Join(defaultAlgorithms, " "))
 }
 
-// checkAnswers judges how refusals are told.
-func (h *Handler) checkAnswers(f *findings) {
+// vetAnswers judges how refusals are told.
+func (h *Handler) vetAnswers(f *findings) {
 	switch h.AudienceMismatch {
 	case 0, 401, 403:
 	default:
@@ -219,11 +219,11 @@ func (h *Handler) checkAnswers(f *findings) {
 	if strings.ContainsFunc(h.Realm, func(r rune) bool { return r < 0x20 || r > 0x7e }) {
 		f.add("realm", "%q holds characters other than printable ASCII, which the challenge cannot carry", h.Realm)
 	}
-	f.check("realm", 0, checkLiteral(h.Realm))
+	f.note("realm", 0, vetLiteral(h.Realm))
 }
 
-// checkTimes judges durations and sizes.
-func (h *Handler) checkTimes(f *findings) {
+// vetTimes judges durations and sizes.
+func (h *Handler) vetTimes(f *findings) {
 	for _, limit := range []struct {
 		setting string
 		value   caddy.Duration

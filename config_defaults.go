@@ -122,7 +122,7 @@ func (s TokenSource) name() string {
 // resource gives the resource identifier of the metadata document: the one
 // that is set, else the only audience if it can be one, else none.
 func (h *Handler) resource() string {
-	if h.ResourceMetadata.Resource == "" && len(h.Audiences) == 1 && checkResource(h.Audiences[0]) == nil {
+	if h.ResourceMetadata.Resource == "" && len(h.Audiences) == 1 && vetResource(h.Audiences[0]) == nil {
 		return h.Audiences[0]
 	}
 	return h.ResourceMetadata.Resource

@@ -9,8 +9,8 @@ import (
 	"github.com/caddy-logto/caddy-logto-auth/internal/fields"
 )
 
-// checkTokenSources judges the places where a token may stand.
-func (f *findings) checkTokenSources(sources []TokenSource) {
+// vetTokenSources judges the places where a token may stand.
+func (f *findings) vetTokenSources(sources []TokenSource) {
 	const setting = "token_from"
 	for i, source := range sources {
 		name := source.name()
@@ -42,13 +42,13 @@ func (s TokenSource) same(other TokenSource) bool {
 	return s == other
 }
 
-// checkForwardClaims judges the headers that are set for the next handler.
-func (h *Handler) checkForwardClaims(f *findings) {
+// vetForwardClaims judges the headers that are set for the next handler.
+func (h *Handler) vetForwardClaims(f *findings) {
 	const setting = "forward_claim"
 	tokenHeaders := h.tokenHeaders()
 	seen := make(map[string]string)
 	for i, forward := range h.ForwardClaims {
-		f.check(setting, i, checkClaimPath(forward.Claim))
+		f.note(setting, i, vetClaimPath(forward.Claim))
 		folded := fields.FoldHeader(forward.Header)
 		switch {
 		case forward.turnedRound():
@@ -152,9 +152,9 @@ func isMediaType(s string) bool {
 	return isToken(kind) && (!ok || isToken(subtype))
 }
 
-// checkTrustedOrigins accepts origins as browsers write them, since they are
+// vetTrustedOrigins accepts origins as browsers write them, since they are
 // compared as text: another spelling would never match.
-func (h *Handler) checkTrustedOrigins(f *findings) {
+func (h *Handler) vetTrustedOrigins(f *findings) {
 	const setting = "trusted_origins"
 	for _, origin := range h.TrustedOrigins {
 		if err := http.NewCrossOriginProtection().AddTrustedOrigin(origin); err != nil {

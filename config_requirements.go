@@ -14,11 +14,11 @@ import (
 	"github.com/caddy-logto/caddy-logto-auth/internal/jsonobject"
 )
 
-// checkAudience demands that the site binds tokens to itself: by an audience,
+// vetAudience demands that the site binds tokens to itself: by an audience,
 // or by an organization, whose tokens have one of their own.
-func (h *Handler) checkAudience(f *findings) {
+func (h *Handler) vetAudience(f *findings) {
 	for _, audience := range h.Audiences {
-		f.checkExpanded("audience", audience, checkIndicator)
+		f.vetExpanded("audience", audience, vetIndicator)
 	}
 	bound := len(h.Audiences) > 0 || len(h.Organizations) > 0 || h.OrganizationMode == organizationAny
 	if !bound && f.stage != sharing {
@@ -27,10 +27,10 @@ func (h *Handler) checkAudience(f *findings) {
 	}
 }
 
-// checkIndicator accepts what can stand in `aud`. A comma may be part of a URI,
+// vetIndicator accepts what can stand in `aud`. A comma may be part of a URI,
 // so only several indicators in one word are a mistake.
-func checkIndicator(audience string) error {
-	if err := checkText(audience); err != nil {
+func vetIndicator(audience string) error {
+	if err := vetText(audience); err != nil {
 		return err
 	}
 	parts := strings.Split(audience, ",")
@@ -62,9 +62,9 @@ func withoutCommas(values ...string) string {
 	return strings.Join(strings.FieldsFunc(strings.Join(values, " "), func(r rune) bool { return r == ',' || r == ' ' }), " ")
 }
 
-// checkOrganization judges the organizations, of which the IDs may hold
+// vetOrganization judges the organizations, of which the IDs may hold
 // placeholders of the request.
-func checkOrganization(f *findings, ids []string, mode string, modes []string) {
+func vetOrganization(f *findings, ids []string, mode string, modes []string) {
 	const setting = "organization"
 	if mode != "" && !slices.Contains(modes, mode) {
 		f.add(setting, "%q is not one of %s", mode, strings.Join(modes, ", "))
@@ -73,17 +73,17 @@ func checkOrganization(f *findings, ids []string, mode string, modes []string) {
 		f.add(setting, "organizations and organization_mode exclude each other; remove one")
 	}
 	for _, id := range ids {
-		f.check(setting, 0, checkText(id))
+		f.note(setting, 0, vetText(id))
 		if strings.Count(id, "{") != strings.Count(id, "}") {
 			f.add(setting, "%q holds half a placeholder", id)
 		}
-		f.check(setting, 0, checkOrganizationID(id))
+		f.note(setting, 0, vetOrganizationID(id))
 	}
 }
 
-// checkOrganizationID judges the text of one ID around its placeholders, and
+// vetOrganizationID judges the text of one ID around its placeholders, and
 // their names.
-func checkOrganizationID(id string) error {
+func vetOrganizationID(id string) error {
 	var unknown error
 	text, err := caddy.NewEmptyReplacer().ReplaceFunc(id, func(key string, _ any) (any, error) {
 		if unknown == nil && strings.HasPrefix(key, requestPrefix) && !knownToCaddy(key) {
@@ -102,9 +102,9 @@ func checkOrganizationID(id string) error {
 	return nil
 }
 
-// checkScopes judges each scope by RFC 6749 section 3.3, for a list that holds
+// vetScopes judges each scope by RFC 6749 section 3.3, for a list that holds
 // anything else is never met.
-func checkScopes(f *findings, setting string, scopes []string) {
+func vetScopes(f *findings, setting string, scopes []string) {
 	for _, scope := range scopes {
 		switch {
 		case scope == "":
@@ -114,7 +114,7 @@ func checkScopes(f *findings, setting string, scopes []string) {
 		case strings.ContainsFunc(scope, func(r rune) bool { return !isScopeChar(r) }):
 			f.add(setting, "%q holds a character that no scope can hold (RFC 6749 section 3.3)", scope)
 		default:
-			f.check(setting, 0, checkLiteral(scope))
+			f.note(setting, 0, vetLiteral(scope))
 		}
 	}
 }
@@ -123,11 +123,11 @@ func isScopeChar(r rune) bool {
 	return r == 0x21 || 0x23 <= r && r <= 0x5b || 0x5d <= r && r <= 0x7e
 }
 
-// checkClaims judges what is asked of claims.
-func checkClaims(f *findings, claims []ClaimRequirement) {
+// vetClaims judges what is asked of claims.
+func vetClaims(f *findings, claims []ClaimRequirement) {
 	const setting = "claim"
 	for i, claim := range claims {
-		f.check(setting, i, checkClaimPath(claim.Path))
+		f.note(setting, i, vetClaimPath(claim.Path))
 		if len(claim.Values) == 0 {
 			f.addAt(setting, i, "%s has no values to compare with", claim.Path)
 		}
@@ -135,13 +135,13 @@ func checkClaims(f *findings, claims []ClaimRequirement) {
 			if value == "" {
 				f.addAt(setting, i, "a value for %s is empty", claim.Path)
 			}
-			f.check(setting, i, checkLiteral(value))
+			f.note(setting, i, vetLiteral(value))
 		}
 	}
 }
 
-// checkClaimPath accepts what jsonobject.ParsePath can take apart.
-func checkClaimPath(path string) error {
+// vetClaimPath accepts what jsonobject.ParsePath can take apart.
+func vetClaimPath(path string) error {
 	if strings.ContainsFunc(path, unicode.IsControl) {
 		return fmt.Errorf("the path %q holds a control character", path)
 	}
@@ -152,11 +152,11 @@ func checkClaimPath(path string) error {
 		// A claim of that name can still be asked for, as `\$`.
 		return fmt.Errorf("the path %q: claims have no $ in front, as JSONPath has; write %s", path, rest)
 	}
-	return checkLiteral(path)
+	return vetLiteral(path)
 }
 
-// checkText accepts text that a claim or a file's name could be.
-func checkText(text string) error {
+// vetText accepts text that a claim or a file's name could be.
+func vetText(text string) error {
 	switch {
 	case text == "":
 		return errors.New("a value is empty")
@@ -168,9 +168,9 @@ func checkText(text string) error {
 	return nil
 }
 
-// checkLiteral refuses a text that was meant to be expanded, where nothing is:
+// vetLiteral refuses a text that was meant to be expanded, where nothing is:
 // it names a placeholder of one of Caddy's kinds.
-func checkLiteral(text string) error {
+func vetLiteral(text string) error {
 	for _, kind := range []string{"env.", "file.", "http.", "system.", "time.", "vars."} {
 		if _, after, ok := strings.Cut(text, "{"+kind); ok && strings.Contains(after, "}") {
 			return fmt.Errorf("placeholders are not expanded here; write the value itself instead of %s", text)

@@ -182,12 +182,12 @@ func TestForwardClaimRefusesFramingHeaders(t *testing.T) {
 
 func TestCheckAlgorithm(t *testing.T) {
 	for _, algorithm := range defaultAlgorithms {
-		if err := checkAlgorithm(algorithm); err != nil {
+		if err := vetAlgorithm(algorithm); err != nil {
 			t.Errorf("%s: %v", algorithm, err)
 		}
 	}
 	for _, algorithm := range []string{"HS256", "hs512", "none", "None", "nOnE", "ES256K", "RS1", "eddsa", "A128KW", " ES384", ""} {
-		if checkAlgorithm(algorithm) == nil {
+		if vetAlgorithm(algorithm) == nil {
 			t.Errorf("%q was accepted", algorithm)
 		}
 	}
@@ -267,7 +267,7 @@ func TestCheckClaimPath(t *testing.T) {
 		"sub": true, "a.b.0": true, `https://example\.com/roles`: true, `\.`: true, `a\.b.c`: true, "with space": true,
 		"": false, ".": false, "a.": false, ".a": false, "a..b": false, "a\nb": false, `a\..`: false,
 	} {
-		if err := checkClaimPath(path); (err == nil) != valid {
+		if err := vetClaimPath(path); (err == nil) != valid {
 			t.Errorf("%q: %v", path, err)
 		}
 	}

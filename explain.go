@@ -92,8 +92,8 @@ type examination struct {
 	admitted *requestState
 }
 
-// examine judges a token as if it came with a request.
-func (h *Handler) examine(r *http.Request, token string, asked askedOrganizations) (*examination, *explanation) {
+// explain judges a token as if it came with a request.
+func (h *Handler) explain(r *http.Request, token string, asked askedOrganizations) (*examination, *explanation) {
 	e := &examination{handler: h, token: token, now: h.now(), site: h.demand(asked.wanted)}
 	met := e.site
 	e.met = &met
@@ -108,24 +108,24 @@ func (h *Handler) examine(r *http.Request, token string, asked askedOrganization
 	} else if info, refusal = h.validator.validate(r.Context(), token, h.now, nil); refusal == nil {
 		organization, refusal = h.requirements.check(info, suited(info, h.requirements.model))
 	}
-	e.checkToken(r.Context())
-	e.checkRequirements(&h.requirements, asked)
+	e.explainToken(r.Context())
+	e.explainRequirements(&h.requirements, asked)
 
 	told := &explanation{Directive: authDirective, ReportOnly: h.ReportOnly, Checks: e.results, examination: e}
-	told.conclude(refusal, asked.unknown)
+	told.setOutcome(refusal, asked.unknown)
 	if refusal == nil {
 		e.admitted = &requestState{handler: h, info: info, organizationID: organization}
 	}
 	return e, told
 }
 
-// examine judges what a logto_auth has left of a token. before is nil if there
+// explain judges what a logto_auth has left of a token. before is nil if there
 // is none. certain says that the request gets here.
-func (q *Require) examine(r *http.Request, before *examination, asked askedOrganizations, certain bool) *explanation {
+func (q *Require) explain(r *http.Request, before *examination, asked askedOrganizations, certain bool) *explanation {
 	told := &explanation{Directive: requireDirective}
 	if before == nil {
 		refusal := q.decide(new(requestState), r)
-		told.conclude(refusal, nil)
+		told.setOutcome(refusal, nil)
 		told.Hint = hint(refusal, nil, "", demand{})
 		return told
 	}
@@ -139,7 +139,7 @@ func (q *Require) examine(r *http.Request, before *examination, asked askedOrgan
 		}
 	}
 	rules := q.after(&before.handler.requirements)
-	e.checkRequirements(&rules, asked)
+	e.explainRequirements(&rules, asked)
 	told.Checks, told.ReportOnly, told.examination = e.results, before.handler.ReportOnly, e
 	if before.admitted == nil {
 		told.Outcome = verdictNotReached
@@ -150,12 +150,12 @@ func (q *Require) examine(r *http.Request, before *examination, asked askedOrgan
 		wanted = suited(before.info, rules.model)
 	}
 	refusal := q.judge(before.admitted, wanted)
-	told.conclude(refusal, asked.unknown)
+	told.setOutcome(refusal, asked.unknown)
 	return told
 }
 
-// conclude takes over what the handler decided.
-func (t *explanation) conclude(refusal *Refusal, unknown []string) {
+// setOutcome takes over what the handler decided.
+func (t *explanation) setOutcome(refusal *Refusal, unknown []string) {
 	t.refusal = refusal
 	switch {
 	case refusal != nil:

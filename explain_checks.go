@@ -27,8 +27,8 @@ func (e *examination) add(name, found, asked string, refusal *Refusal) {
 	e.results = append(e.results, result)
 }
 
-// checkToken goes through what makes a token an access token of the tenant.
-func (e *examination) checkToken(ctx context.Context) {
+// explainToken goes through what makes a token an access token of the tenant.
+func (e *examination) explainToken(ctx context.Context) {
 	rules := &e.handler.validator.rules
 	parsed, refusal := parseJWS(e.token)
 	e.add("form", fmt.Sprintf("%d characters", len(e.token)), "a signed JWT", refusal)
@@ -41,12 +41,12 @@ func (e *examination) checkToken(ctx context.Context) {
 	if e.info, refusal = parsed.claims(); refusal != nil {
 		e.add("claims", "not usable", "those of an access token", refusal)
 	} else {
-		e.checkClaims()
+		e.explainClaims()
 	}
-	e.checkSignature(ctx, parsed)
+	e.explainSignature(ctx, parsed)
 }
 
-func (e *examination) checkClaims() {
+func (e *examination) explainClaims() {
 	rules, info, unix := &e.handler.validator.rules, e.info, e.now.Unix()
 	e.add("issuer", info.Issuer, strings.Join(rules.issuers, " "), rules.checkIssuer(info))
 	e.add("subject and client", "sub "+cmp.Or(info.Subject, none)+", client_id "+cmp.Or(info.ClientID, none), "", rules.checkParties(info))
@@ -60,7 +60,7 @@ func (e *examination) checkClaims() {
 	}
 }
 
-func (e *examination) checkSignature(ctx context.Context, parsed *jws) {
+func (e *examination) explainSignature(ctx context.Context, parsed *jws) {
 	snapshot := e.handler.validator.keys.Await(ctx, keys.Nobody)
 	if snapshot == nil {
 		e.add("key", "", "the tenant's keys", refuseKeysUnavailable(0))
@@ -83,8 +83,8 @@ func (e *examination) checkSignature(ctx context.Context, parsed *jws) {
 	e.add("signature", found, "", refusal)
 }
 
-// checkRequirements goes through what the site asks for.
-func (e *examination) checkRequirements(q *requirements, asked askedOrganizations) {
+// explainRequirements goes through what the site asks for.
+func (e *examination) explainRequirements(q *requirements, asked askedOrganizations) {
 	info := e.info
 	if info == nil {
 		return
@@ -97,7 +97,7 @@ func (e *examination) checkRequirements(q *requirements, asked askedOrganization
 		e.add("audience", strings.Join(info.Audience, " "), audience, q.checkAudience(info))
 	}
 	if q.organization != (organizationRule{}) {
-		e.checkOrganization(q, asked)
+		e.explainOrganization(q, asked)
 	}
 	if len(q.scopes)+len(q.anyScopes) > 0 {
 		scopes := strings.Join(q.scopes, " ")
@@ -121,7 +121,7 @@ func (e *examination) checkRequirements(q *requirements, asked askedOrganization
 	}
 }
 
-func (e *examination) checkOrganization(q *requirements, asked askedOrganizations) {
+func (e *examination) explainOrganization(q *requirements, asked askedOrganizations) {
 	text := q.organization.mode
 	if q.organization.listed {
 		text = asked.text

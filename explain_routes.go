@@ -43,9 +43,9 @@ type position struct {
 // other in a circle.
 const maxNesting = 100
 
-// examiner follows a request through a config and lets every handler of ours
+// walker follows a request through a config and lets every handler of ours
 // on the way say what it thinks of a token.
-type examiner struct {
+type walker struct {
 	question
 	token   string
 	adjust  func(map[string]json.RawMessage) error // the settings of a logto_auth before they are loaded
@@ -57,7 +57,7 @@ type examiner struct {
 
 // servers follows the request through the servers that listen on its port. If
 // none of them has a site for it, unserved says so.
-func (e *examiner) servers(config *siteConfig) (unserved string, err error) {
+func (e *walker) servers(config *siteConfig) (unserved string, err error) {
 	all := config.Apps.HTTP.Servers
 	served := e.original == nil
 	for _, name := range slices.Sorted(maps.Keys(all)) {
@@ -87,7 +87,7 @@ func (e *examiner) servers(config *siteConfig) (unserved string, err error) {
 }
 
 // routes follows the request through a list of routes.
-func (e *examiner) routes(routes []httproutes.Route, at position) (position, error) {
+func (e *walker) routes(routes []httproutes.Route, at position) (position, error) {
 	if e.nesting++; e.nesting > maxNesting {
 		return at, fmt.Errorf("routes are nested more than %d deep", maxNesting)
 	}
@@ -135,7 +135,7 @@ func (p position) into(depends []string, where string) position {
 
 // whereabouts tells which requests a route is for; the outermost routes are
 // those of the sites.
-func (e *examiner) whereabouts(route httproutes.Route) string {
+func (e *walker) whereabouts(route httproutes.Route) string {
 	if e.nesting == 1 {
 		return e.server.name(route.Match)
 	}
@@ -166,7 +166,7 @@ func (p position) after(inside position, matched certainty, depends []string, te
 }
 
 // handlers follows the request through the handlers of one route.
-func (e *examiner) handlers(handlers []json.RawMessage, at position) (position, error) {
+func (e *walker) handlers(handlers []json.RawMessage, at position) (position, error) {
 	for _, raw := range handlers {
 		if at.ended {
 			break
@@ -187,7 +187,7 @@ func (e *examiner) handlers(handlers []json.RawMessage, at position) (position, 
 		var err error
 		switch kind.Handler {
 		case authDirective, requireDirective:
-			at, err = e.examine(kind.Handler, settings, at)
+			at, err = e.ask(kind.Handler, settings, at)
 		case "subroute":
 			if err = json.Unmarshal(raw, &kind); err == nil {
 				at, err = e.within(kind.Routes, at)
@@ -235,14 +235,14 @@ func rewritersOf(settings map[string]json.RawMessage) rewriters {
 }
 
 // within follows the request through nested routes.
-func (e *examiner) within(routes []httproutes.Route, at position) (position, error) {
+func (e *walker) within(routes []httproutes.Route, at position) (position, error) {
 	end, err := e.routes(routes, at)
 	end.where = at.where
 	return end, err
 }
 
-// examine lets one handler of ours say what it thinks.
-func (e *examiner) examine(directive string, settings map[string]json.RawMessage, at position) (position, error) {
+// ask lets one handler of ours say what it thinks.
+func (e *walker) ask(directive string, settings map[string]json.RawMessage, at position) (position, error) {
 	delete(settings, "handler")
 	if directive == authDirective {
 		if err := e.adjust(settings); err != nil {
@@ -262,10 +262,10 @@ func (e *examiner) examine(directive string, settings map[string]json.RawMessage
 	case *Handler:
 		handler.now = e.clock
 		r := e.request()
-		at.auth, told = handler.examine(r, e.token, handler.organizations.asked(r, e.unknownAt(at)))
+		at.auth, told = handler.explain(r, e.token, handler.organizations.asked(r, e.unknownAt(at)))
 	case *Require:
 		r := e.request()
-		told = handler.examine(r, at.auth, handler.organizations.asked(r, e.unknownAt(at)), e.original != nil && len(at.depends) == 0)
+		told = handler.explain(r, at.auth, handler.organizations.asked(r, e.unknownAt(at)), e.original != nil && len(at.depends) == 0)
 	}
 	told.Where = strings.Join(at.where, ", ")
 	if e.original != nil {
@@ -279,7 +279,7 @@ func (e *examiner) examine(directive string, settings map[string]json.RawMessage
 
 // unknownAt names placeholders that the request does not decide at a position;
 // those that it decides have no name.
-func (e *examiner) unknownAt(at position) func(placeholder string) string {
+func (e *walker) unknownAt(at position) func(placeholder string) string {
 	return func(placeholder string) string {
 		decided, changed := e.decides(placeholder, at.rewritten)
 		text := "{" + placeholder + "}"

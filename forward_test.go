@@ -76,7 +76,7 @@ func TestHeadersThatCannotCarryAClaim(t *testing.T) {
 	} {
 		h := &Handler{ForwardClaims: []ForwardClaim{{Claim: "sub", Header: test.header}}, Organizations: []string{test.organization}}
 		f := new(findings)
-		h.checkForwardClaims(f)
+		h.vetForwardClaims(f)
 		switch {
 		case test.want == "" && len(f.problems) > 0:
 			t.Errorf("%s: %v", test.name, f.problems)

@@ -172,16 +172,16 @@ func (m *Metadata) problems() []settingError {
 	f := &findings{stage: loading}
 	switch {
 	case m.Endpoint != "":
-		f.checkExpanded("endpoint", m.Endpoint, func(raw string) error { return keys.CheckEndpoint(raw, true) })
+		f.vetExpanded("endpoint", m.Endpoint, func(raw string) error { return keys.CheckEndpoint(raw, true) })
 	case len(m.Issuers) == 0:
 		f.add("endpoint", "no tenant is named; add endpoint or issuers")
 	}
 	for _, issuer := range m.Issuers {
-		f.checkExpanded("issuer", issuer, keys.CheckIssuer)
+		f.vetExpanded("issuer", issuer, keys.CheckIssuer)
 	}
-	f.check("resource", 0, checkResource(m.Resource))
-	f.checkTokenSources(m.TokenSources)
-	f.checkDocument("", &ResourceMetadata{Scopes: m.Scopes, Name: m.Name, Documentation: m.Documentation})
+	f.note("resource", 0, vetResource(m.Resource))
+	f.vetTokenSources(m.TokenSources)
+	f.vetDocument("", &ResourceMetadata{Scopes: m.Scopes, Name: m.Name, Documentation: m.Documentation})
 	return f.problems
 }
 
@@ -268,8 +268,8 @@ var (
 	_ caddyhttp.MiddlewareHandler = (*Metadata)(nil)
 )
 
-// checkResource accepts a resource identifier of RFC 9728 section 1.2.
-func checkResource(raw string) error {
+// vetResource accepts a resource identifier of RFC 9728 section 1.2.
+func vetResource(raw string) error {
 	u, err := keys.ParsePlainURL(raw)
 	switch {
 	case err != nil:
@@ -280,14 +280,14 @@ func checkResource(raw string) error {
 	return nil
 }
 
-// checkLink accepts an absolute http or https URL.
-func checkLink(raw string) error {
+// vetLink accepts an absolute http or https URL.
+func vetLink(raw string) error {
 	_, err := keys.ParseHTTPURL(raw)
 	return err
 }
 
-// checkResourceMetadata judges the RFC 9728 document.
-func (h *Handler) checkResourceMetadata(f *findings) {
+// vetResourceMetadata judges the RFC 9728 document.
+func (h *Handler) vetResourceMetadata(f *findings) {
 	m := h.ResourceMetadata
 	if m == nil {
 		return
@@ -295,25 +295,25 @@ func (h *Handler) checkResourceMetadata(f *findings) {
 	const block = "resource_metadata"
 	switch {
 	case m.Resource != "":
-		f.check(block+".resource", 0, checkResource(m.Resource))
+		f.note(block+".resource", 0, vetResource(m.Resource))
 	case h.resource() != "":
 	case f.stage != loading && len(h.Audiences) == 1 && strings.Contains(h.Audiences[0], "{"):
 		// The audience is known at load only, and may become the resource.
 	default:
 		f.add(block, "add resource <url>: only a single audience that is an https URL can stand for it")
 	}
-	f.checkDocument(block+".", m)
+	f.vetDocument(block+".", m)
 }
 
-// checkDocument judges what else the document says. The prefix tells the
+// vetDocument judges what else the document says. The prefix tells the
 // settings from others of the same name.
-func (f *findings) checkDocument(prefix string, m *ResourceMetadata) {
-	checkScopes(f, prefix+"scopes", m.Scopes)
+func (f *findings) vetDocument(prefix string, m *ResourceMetadata) {
+	vetScopes(f, prefix+"scopes", m.Scopes)
 	if m.Name != "" {
-		f.check(prefix+"name", 0, checkText(m.Name))
-		f.check(prefix+"name", 0, checkLiteral(m.Name))
+		f.note(prefix+"name", 0, vetText(m.Name))
+		f.note(prefix+"name", 0, vetLiteral(m.Name))
 	}
 	if m.Documentation != "" {
-		f.check(prefix+"documentation", 0, checkLink(m.Documentation))
+		f.note(prefix+"documentation", 0, vetLink(m.Documentation))
 	}
 }
