@@ -46,9 +46,10 @@ func newTenant(cfg keys.Config, cacheSize int) (*tenant, error) {
 // Destruct implements caddy.Destructor.
 func (t *tenant) Destruct() error { return t.keys.Destruct() }
 
-// App is what key sets wait for before they fetch. It has no settings and
-// need not be configured: a handler obtains it while it is provisioned, and
-// Caddy then starts it with the config, which `caddy validate` never does.
+// App begins to fetch the tenants' keys when a config starts. It has no
+// settings and need not be configured: a handler obtains it while it is
+// provisioned, and Caddy then starts it with the config, which `caddy validate`
+// never does.
 type App struct {
 	env keys.Environment
 

@@ -8,24 +8,6 @@ import (
 	"time"
 )
 
-// reasonOf names what a refusal says, or "" where there is none.
-func reasonOf(refusal *Refusal) Reason {
-	if refusal == nil {
-		return ""
-	}
-	return refusal.Reason
-}
-
-// mustDecode decodes claims that must be accepted.
-func mustDecode(tb testing.TB, payload string) *AuthInfo {
-	tb.Helper()
-	info, refusal := decodeClaims(payload)
-	if refusal != nil {
-		tb.Fatalf("refused as %s (%s): %s", refusal.Reason, refusal.Detail, payload)
-	}
-	return info
-}
-
 func TestDecodeClaimsReadsEveryField(t *testing.T) {
 	info := mustDecode(t, `{"jti":"id-1","sub":"user-1","iat":1795189979,"exp":1795193579,"nbf":1795189970,
 		"scope":"read:products write:orders","client_id":"app-1","iss":"https://t.example/oidc",

@@ -1,8 +1,6 @@
 package logtoauth
 
 import (
-	"bufio"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -69,24 +67,6 @@ type logged struct {
 }
 
 var invalidToken = map[string]string{"error": "invalid_token", "error_description": "…"}
-
-// logLines are the JSON lines that Caddy has logged with this message.
-func logLines(tb testing.TB, logs, message string) []map[string]any {
-	tb.Helper()
-	var lines []map[string]any
-	scanner := bufio.NewScanner(strings.NewReader(logs))
-	scanner.Buffer(nil, 1<<20)
-	for scanner.Scan() {
-		var line map[string]any
-		if err := json.Unmarshal(scanner.Bytes(), &line); err != nil {
-			tb.Fatalf("a log line is no JSON: %s", scanner.Text())
-		}
-		if line["msg"] == message {
-			lines = append(lines, line)
-		}
-	}
-	return lines
-}
 
 // decisions are the rows of the contract's table.
 func decisions(tenant *devtenanttest.Server) []decision {

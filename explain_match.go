@@ -14,7 +14,7 @@ import (
 	"github.com/caddy-logto/caddy-logto-auth/internal/httproutes"
 )
 
-// certainty tells whether something holds, as far as its URL and method tell.
+// certainty says whether something is so, as far as URL and method tell.
 type certainty int
 
 const (
@@ -92,7 +92,7 @@ func (w rewriters) doubt(text string, part requestPart) string {
 	return text + " (" + strings.Join(w[part], " or ") + " may change the request first)"
 }
 
-// decides tells whether the request decides the value of a placeholder, and if
+// decides reports whether the request decides the value of a placeholder, and if
 // it does not, which part of it may have been changed.
 func (q question) decides(placeholder string, rewritten rewriters) (decided bool, changed requestPart) {
 	if strings.HasPrefix(placeholder, "env.") {
@@ -112,7 +112,7 @@ func (q question) decides(placeholder string, rewritten rewriters) (decided bool
 	return false, fixedPart
 }
 
-// match tells whether the request matches, and on what it depends if that is
+// match reports whether the request matches, and on what it depends if that is
 // not known.
 func (q question) match(sets httproutes.MatcherSets, rewritten rewriters) (matched certainty, depends []string, err error) {
 	if len(sets) == 0 {

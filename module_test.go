@@ -18,14 +18,6 @@ import (
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant/devtenanttest"
 )
 
-// serve runs a Caddyfile's sites with a tenant of their own, which the global
-// option names.
-func serve(tb testing.TB, sites string) (*caddytest.Server, *devtenanttest.Server) {
-	tb.Helper()
-	tenant := devtenanttest.NewServer(tb, devtenant.Options{})
-	return caddytest.Start(tb, "{\n\tlogto_auth {\n\t\tendpoint "+tenant.URL+"\n\t}\n}\n"+sites), tenant
-}
-
 // visit is a request and the answer that it must get.
 type visit struct {
 	name    string
@@ -44,10 +36,6 @@ func visitAll(t *testing.T, server *caddytest.Server, visits []visit) {
 		}
 	}
 }
-
-func options(options ...caddytest.Option) []caddytest.Option { return options }
-
-func refusedWith(text string) string { return fmt.Sprintf(`{"error":%q}`, text) }
 
 // Several logto_auth on one request: every one must admit, and the last one
 // decides what placeholders and logto_require see.

@@ -10,15 +10,7 @@ import (
 	"unicode"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
-
-// caddyRequest is a request as Caddy's server hands it to handlers.
-func caddyRequest(tb testing.TB, method, target string) *http.Request {
-	tb.Helper()
-	r := httptest.NewRequestWithContext(tb.Context(), method, target, http.NoBody)
-	return caddyhttp.PrepareRequest(r, caddy.NewReplacer(), httptest.NewRecorder(), new(caddyhttp.Server))
-}
 
 // expand replaces the placeholders of a text as a handler of this request does.
 func expand(r *http.Request, text string) string {

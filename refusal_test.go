@@ -3,7 +3,6 @@ package logtoauth
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -13,49 +12,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
-
-// parseChallenge reads exactly one Bearer challenge of quoted parameters, as
-// RFC 9110 section 11.6.1 has it, and fails on anything else.
-func parseChallenge(challenge string) (map[string]string, error) {
-	rest, ok := strings.CutPrefix(challenge, "Bearer")
-	if !ok {
-		return nil, fmt.Errorf("no Bearer challenge: %q", challenge)
-	}
-	parameters := make(map[string]string)
-	for separator := " "; rest != ""; separator = ", " {
-		if rest, ok = strings.CutPrefix(rest, separator); !ok {
-			return nil, fmt.Errorf("no %q before %q", separator, rest)
-		}
-		name, quoted, ok := strings.Cut(rest, `="`)
-		if !ok || !isToken(name) {
-			return nil, fmt.Errorf("no parameter at %q", rest)
-		}
-		if _, twice := parameters[name]; twice {
-			return nil, fmt.Errorf("%s stands twice", name)
-		}
-		var value strings.Builder
-		end := -1
-		for i := 0; i < len(quoted) && end < 0; i++ {
-			switch c := quoted[i]; {
-			case c == '"':
-				end = i
-			case c == '\\' && i+1 < len(quoted):
-				i++
-				value.WriteByte(quoted[i])
-			case c < ' ' || c > '~':
-				return nil, fmt.Errorf("octet %#x in %q", c, quoted)
-			default:
-				value.WriteByte(c)
-			}
-		}
-		if end < 0 {
-			return nil, fmt.Errorf("no end of %q", quoted)
-		}
-		parameters[name] = value.String()
-		rest = quoted[end+1:]
-	}
-	return parameters, nil
-}
 
 // allRefusals has every refusal that there is, as the contract's table has it.
 func allRefusals() []struct {

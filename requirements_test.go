@@ -8,19 +8,6 @@ import (
 	"testing"
 )
 
-const testAPI = "https://api.example.com"
-
-// siteRequirements are what a site with these settings asks for.
-func siteRequirements(tb testing.TB, h *Handler) requirements {
-	tb.Helper()
-	h.applyDefaults()
-	q, err := h.newRequirements()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return q
-}
-
 // What the operator is told beyond the reason.
 func TestDetailsOfRefusals(t *testing.T) {
 	wanted := wantedOrganizations{ids: []string{"org-1"}, resolved: true}

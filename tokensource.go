@@ -47,8 +47,8 @@ type credential struct {
 	source TokenSource
 }
 
-// ambient tells whether a browser adds this credential without the page that
-// makes the request knowing it.
+// ambient reports whether a browser adds this credential by itself, without the
+// page that makes the request knowing it.
 func (c credential) ambient() bool { return c.source.From == sourceCookie }
 
 // cacheable reports whether a shared cache may take the answer for everybody's,
@@ -119,12 +119,20 @@ func (s TokenSource) values(r *http.Request) []string {
 	}
 }
 
-// bearerToken takes the scheme off (RFC 6750 section 2.1); it has no case
-// (RFC 9110 section 11.1). Without it the value is returned as it is. Other
-// white space than a space behind it is a fault of the token and makes no other
-// scheme, with which an optional token would pass unseen to servers that split
-// at any white space, in Latin-1 or Unicode. So is white space in front, of
-// which net/http takes off only the ASCII one, and that in HTTP/1 only.
+// bearerToken takes the scheme off a header (RFC 6750 section 2.1), in upper or
+// lower case (RFC 9110 section 11.1). A value without the scheme is returned as
+// it is.
+//
+// Only spaces may part the scheme from the token. These two headers show a
+// token that is refused, and no other scheme:
+//
+//	Authorization: Bearer<tab>eyJ…
+//	Authorization: <no-break space>Bearer eyJ…
+//
+// With another scheme, a site whose tokens are optional would let the request
+// pass as anonymous, and a server behind that splits at any white space, in
+// Latin-1 or Unicode, would find the token. net/http takes off white space in
+// front only if it is ASCII, and only in HTTP/1.
 func bearerToken(value string) (token string, isBearer bool) {
 	const scheme = "bearer"
 	value = textproto.TrimString(value)
@@ -142,7 +150,7 @@ func bearerToken(value string) (token string, isBearer bool) {
 	return strings.TrimLeft(value[end:], " "), true
 }
 
-// maybeSpace tells whether some server may take the octet, or the character
+// maybeSpace reports whether some server may take the octet, or the character
 // that it is a part of, for white space.
 func maybeSpace(c byte) bool { return c == ' ' || c == '\t' || c >= utf8.RuneSelf }
 
@@ -264,7 +272,7 @@ func (s tokenSources) headers() headerNames {
 	return names
 }
 
-// isUpgrade tells whether a request asks to leave HTTP: by Upgrade in
+// isUpgrade reports whether a request asks to leave HTTP: by Upgrade in
 // HTTP/1.1, by extended CONNECT later (RFC 8441, RFC 9220).
 func isUpgrade(r *http.Request) bool {
 	return len(r.Header["Upgrade"]) > 0 || r.Method == http.MethodConnect

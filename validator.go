@@ -255,7 +255,7 @@ func (t *jws) checkKey(key *keys.Key) *Refusal {
 	return nil
 }
 
-// verifiedBy tells whether the signature is that of the key, which must allow
+// verifiedBy reports whether the signature is that of the key, which must allow
 // the token's algorithm: a key's type and curve decide what it may verify,
 // never the token alone (RFC 8725 sections 2.1 and 3.1).
 func (t *jws) verifiedBy(key *keys.Key) bool {

@@ -43,3 +43,14 @@ func TestPathsThatAllServersReadAlike(t *testing.T) {
 		}
 	}
 }
+
+func TestOctetsOfPlainHosts(t *testing.T) {
+	for host, want := range map[string]bool{
+		"AZaz09": true, "a@b": false, "a[b": false, "a`b": false, "a{b": false, "a/b": false,
+		"a:0": true, "a:9": true, "a:12345": true, "a:/": false, "a::": false,
+	} {
+		if got := PlainHost(host); got != want {
+			t.Errorf("%q: %v", host, got)
+		}
+	}
+}

@@ -182,3 +182,14 @@ func readByPHP(raw string) string {
 func isHex(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
+
+// The first and the last of each kind are letters and digits too.
+func TestSkeletonKeepsAllLettersAndDigits(t *testing.T) {
+	for name, want := range map[string]string{
+		"AZaz09": "azaz09", "@[`{/:": "", "a-Z_0.9": "az09", "ſK": "sk", "é\u0080\x7f": "", "Łı": "i", "": "",
+	} {
+		if got := Skeleton(name); got != want {
+			t.Errorf("%q has the skeleton %q, not %q", name, got, want)
+		}
+	}
+}
