@@ -261,13 +261,6 @@ func bearerMethods(sources tokenSources) []string {
 	return methods
 }
 
-// Interface guards.
-var (
-	_ caddy.Module                = (*Metadata)(nil)
-	_ caddy.Provisioner           = (*Metadata)(nil)
-	_ caddyhttp.MiddlewareHandler = (*Metadata)(nil)
-)
-
 // vetResource accepts a resource identifier of RFC 9728 section 1.2.
 func vetResource(raw string) error {
 	u, err := keys.ParsePlainURL(raw)
@@ -317,3 +310,10 @@ func (f *findings) vetDocument(prefix string, m *ResourceMetadata) {
 		f.note(prefix+"documentation", 0, vetLink(m.Documentation))
 	}
 }
+
+// Interface guards.
+var (
+	_ caddy.Module                = (*Metadata)(nil)
+	_ caddy.Provisioner           = (*Metadata)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Metadata)(nil)
+)
