@@ -36,6 +36,7 @@ func TestParameterUnderAnotherName(t *testing.T) {
 		{"qs: encoded name in brackets", "org_id=acme&%5Borg_id%5D[]=evil"},
 		{"Rack: bracket in front", "org_id=acme&]org_id=evil"},
 		{"Rack: bracket behind", "org_id=acme&org_id]=evil"},
+		{"Rack: bracket behind, then a member", "org_id=acme&org_id]x=evil"},
 		{"PHP: NUL", "org_id=acme&org_id%00x=evil"},
 		{"PHP: NUL behind a dot", "org_id=acme&org.id%00[y=evil"},
 		{"ASP: a percent sign that begins nothing is dropped", "org_id=acme&org%_id=evil"},
@@ -64,7 +65,7 @@ func TestParameterUnderAnotherName(t *testing.T) {
 func TestParameterBesideOthers(t *testing.T) {
 	for _, query := range []string{
 		"org_id=acme", "a=1&org_id=acme&b=2", "&&org_id=acme&", "org_id=acme&org=evil", "org_id=acme&id=1&org_ids=x&xorg_id=y",
-		"org_id=acme&filter[org_id]=x", "org_id=acme&q=org_id", "org_id=acme&x==org_id", "org_id=acme&gr%C3%B6%C3%9Fe=1&%E5%90%8D=2",
+		"org_id=acme&filter[org_id]=x", "org_id=acme&other=1", "org_id=acme&q=org_id", "org_id=acme&x==org_id", "org_id=acme&gr%C3%B6%C3%9Fe=1&%E5%90%8D=2",
 		"org_id=acme&discount=100%", "org_id=acme&[]=1&[=2&%00=3", "org%5fid=acme",
 	} {
 		if !ParameterStandsOnce(query, Skeleton("org_id")) {
@@ -102,6 +103,7 @@ func TestCookieUnderAnotherName(t *testing.T) {
 		{"Python: tab", []string{"x=1\torg_id=evil; org_id=acme"}},
 		{"Werkzeug before 2.2.3: no name in front", []string{"==org_id=evil; org_id=acme"}},
 		{"Python, Tomcat before 8: in quotes, which hide it", []string{`x="; org_id=acme; y="`}},
+		{"Python: in quotes that have no name", []string{`"; org_id=acme; y="`}},
 		{"Python: in quotes with escapes", []string{`x="\\"; z="; org_id=acme; w="`}},
 		{"Python: in quotes behind an escaped quote", []string{`x="\"; org_id=acme; y="`}},
 	} {
@@ -125,6 +127,7 @@ func TestCookieBesideOthers(t *testing.T) {
 		{`a="{\"b\":1}"; org_id=acme`},
 		{`a={"b":1}; org_id=acme`},
 		{`org_id=acme; a="`},
+		{`a="x; b=1"; org_id=acme`},
 		{"a=x y, z=50%, d%=1; org_id=acme"},
 		{"org_id=acme; org=1; id=2; __Host-org_id=3"},
 	} {
@@ -191,5 +194,13 @@ func TestSkeletonKeepsAllLettersAndDigits(t *testing.T) {
 		if got := Skeleton(name); got != want {
 			t.Errorf("%q has the skeleton %q, not %q", name, got, want)
 		}
+	}
+}
+
+// To a server that drops what it cannot decode, or does not decode, the letters
+// behind a percent sign are the name.
+func TestNameThatLooksEncoded(t *testing.T) {
+	if ParameterStandsOnce("ab=acme&%ab=evil", Skeleton("ab")) {
+		t.Error("accepted")
 	}
 }
