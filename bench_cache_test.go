@@ -151,11 +151,11 @@ func TestRequestsAllocateLittle(t *testing.T) {
 		most   float64
 	}{
 		"cached":      {tenant, tenant.token("read:products"), 3},
-		"first sight": {uncached, uncached.token("read:products"), 3 + 16}, // segments, claims, one check for all
+		"first sight": {uncached, uncached.token("read:products"), 3 + 19}, // segments, claims, keyfunc, one check for all
 		"no token":    {tenant, "", 3 + 4},                                 // refusal, challenge, header lines, body
 		"opaque":      {tenant, tenant.OpaqueToken(), 3 + 4},
 		"wrong type":  {tenant, thief.Sign(map[string]any{"typ": "JWT"}, claims), 3 + 4 + 5},
-		"forged":      {tenant, thief.Sign(map[string]any{"kid": tenant.SigningKID()}, claims), 3 + 4 + 16},
+		"forged":      {tenant, thief.Sign(map[string]any{"kid": tenant.SigningKID()}, claims), 3 + 4 + 19},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := test.tenant.handler(t)

@@ -66,12 +66,12 @@ func (e *examination) explainSignature(ctx context.Context, parsed *jws) {
 		e.add("key", "", "the tenant's keys", refuseKeysUnavailable(0))
 		return
 	}
-	key := snapshot.Key(parsed.keyID)
-	if key == nil {
+	key, refusal := parsed.selectKey(snapshot)
+	if key.Key == nil {
 		e.add("key", parsed.keyID, "a key that the tenant publishes", refuseToken(ReasonUnknownKey, "", "kid"))
 		return
 	}
-	is, refusal := key.Status(), parsed.checkKey(key)
+	is := key.Status()
 	e.add("key", strings.TrimSpace(is.KTY+" "+is.CRV), strings.Join(is.Algorithms, " "), refusal)
 	if refusal != nil {
 		return

@@ -2,6 +2,7 @@ package logtoauth
 
 import (
 	"context"
+	"crypto"
 	"crypto/rsa"
 	"encoding/base64"
 	"slices"
@@ -247,20 +248,39 @@ func (rules *tokenRules) checkAge(info *AuthInfo, unix int64) *Refusal {
 	return nil
 }
 
-// checkKey asks that the key is for the token's algorithm.
-func (t *jws) checkKey(key *keys.Key) *Refusal {
-	if !key.Allows(t.algorithm) {
-		return refuseToken(ReasonDisallowedAlgorithm, "The token's signature algorithm is not its key's", "alg")
+// header is the token's header for the libraries, whose Parser is not used: it
+// accepts CR and LF inside a signature, ignores `crit`, and judges claims after
+// the signature.
+func (t *jws) header() *jwt.Token {
+	return &jwt.Token{Header: map[string]any{"alg": t.algorithm, "kid": t.keyID}}
+}
+
+// selectedKey is the key that a token names, and what keyfunc has selected to
+// verify the signature with.
+type selectedKey struct {
+	*keys.Key // nil if there is none
+	public    crypto.PublicKey
+}
+
+// selectKey returns the token's key if that may verify the token's algorithm.
+// A key that may not is returned with the refusal.
+func (t *jws) selectKey(snapshot *keys.Snapshot) (selectedKey, *Refusal) {
+	key, public, err := snapshot.Select(t.header())
+	switch {
+	case key == nil:
+		return selectedKey{}, refuseToken(ReasonUnknownKey, "The token's signing key is unknown", "kid")
+	case err != nil:
+		return selectedKey{Key: key}, refuseToken(ReasonDisallowedAlgorithm, "The token's signature algorithm is not its key's", "alg")
 	}
-	return nil
+	return selectedKey{key, public}, nil
 }
 
 // verifiedBy reports whether the signature is that of the key, which must allow
 // the token's algorithm: a key's type and curve decide what it may verify,
 // never the token alone (RFC 8725 sections 2.1 and 3.1).
-func (t *jws) verifiedBy(key *keys.Key) bool {
+func (t *jws) verifiedBy(key selectedKey) bool {
 	method, known := signingMethods[t.algorithm]
-	return known && key.Allows(t.algorithm) && method.Verify(t.signingInput, []byte(t.signature), key.Public()) == nil
+	return known && key.Allows(t.algorithm) && method.Verify(t.signingInput, []byte(t.signature), key.public) == nil
 }
 
 // validator turns a token string into AuthInfo or a refusal.
@@ -300,7 +320,7 @@ func (v *validator) validate(ctx context.Context, token string, now clock, who f
 
 // findKey returns the key that the token names and may be verified with. It
 // waits if there is none yet.
-func (v *validator) findKey(ctx context.Context, parsed *jws, now clock, who func() keys.Requester) (*keys.Key, *Refusal) {
+func (v *validator) findKey(ctx context.Context, parsed *jws, now clock, who func() keys.Requester) (selectedKey, *Refusal) {
 	snapshot := v.keys.Current(now())
 	if snapshot == nil {
 		snapshot = v.keys.Await(ctx, identify(who))
@@ -311,13 +331,9 @@ func (v *validator) findKey(ctx context.Context, parsed *jws, now clock, who fun
 	if snapshot == nil {
 		// Also after awaitKey: if its fetch fails with max_stale 0, no key is
 		// held any more.
-		return nil, refuseKeysUnavailable(v.keys.RetryAfter(now()))
+		return selectedKey{}, refuseKeysUnavailable(v.keys.RetryAfter(now()))
 	}
-	key := snapshot.Key(parsed.keyID)
-	if key == nil {
-		return nil, refuseToken(ReasonUnknownKey, "The token's signing key is unknown", "kid")
-	}
-	return key, parsed.checkKey(key)
+	return parsed.selectKey(snapshot)
 }
 
 func identify(who func() keys.Requester) keys.Requester {
@@ -329,16 +345,16 @@ func identify(who func() keys.Requester) keys.Requester {
 
 // verify verifies the signature, unless another request is at it with the same
 // token. It returns what the token says, which is verified if info.key is set.
-func (v *validator) verify(token string, parsed *jws, info *AuthInfo, key *keys.Key) (*AuthInfo, *Refusal) {
+func (v *validator) verify(token string, parsed *jws, info *AuthInfo, key selectedKey) (*AuthInfo, *Refusal) {
 	metrics.cacheMiss.Inc()
-	verified := v.tokens.verifyOnce(token, key, func() *AuthInfo {
+	verified := v.tokens.verifyOnce(token, key.Key, func() *AuthInfo {
 		started := time.Now()
 		held := parsed.verifiedBy(key)
 		metrics.signatures.Observe(time.Since(started).Seconds())
 		if !held {
 			return nil
 		}
-		info.key = key
+		info.key = key.Key
 		return info
 	})
 	if verified == nil {

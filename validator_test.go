@@ -400,12 +400,17 @@ func TestSignatureOfAnAlgorithmThatTheKeyDoesNotAllow(t *testing.T) {
 		if refusal != nil {
 			t.Fatal(refusal.Detail)
 		}
-		if got := parsed.verifiedBy(snapshot.Key(test.kid)); got != test.want {
+		key, refusal := parsed.selectKey(snapshot)
+		if got := refusal == nil; got != test.want {
+			t.Errorf("%s with the key %q: refused as %q", test.method.Alg(), test.kid, reasonOf(refusal))
+		}
+		key.public = &rsaKey().PublicKey // whoever selected it
+		if got := parsed.verifiedBy(key); got != test.want {
 			t.Errorf("%s with the key %q: %v", test.method.Alg(), test.kid, got)
 		}
 	}
 	for _, algorithm := range []string{"none", "HS256", ""} {
-		if signingMethods[algorithm] != nil || (&jws{algorithm: algorithm}).verifiedBy(snapshot.Key("any")) {
+		if signingMethods[algorithm] != nil || (&jws{algorithm: algorithm}).verifiedBy(selectedKey{snapshot.Key("any"), &rsaKey().PublicKey}) {
 			t.Errorf("%q verifies", algorithm)
 		}
 	}

@@ -135,3 +135,18 @@ func BenchmarkMemoryOf100Tenants(b *testing.B) {
 	}
 	b.ReportMetric(perTenant, "B/tenant")
 }
+
+// BenchmarkSelect is what keyfunc costs the first sight of a token.
+func BenchmarkSelect(b *testing.B) {
+	s := newBench(b, threeKeys(b), testConfig(), nil)
+	if err := s.ks.RefreshNow(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	snapshot, kid := s.ks.Current(time.Now()), s.SigningKID()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := snapshot.Select(naming(map[string]any{"kid": kid, "alg": "ES384"})); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

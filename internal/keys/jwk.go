@@ -38,6 +38,7 @@ type Key struct {
 	kid, kty, crv string
 	algorithms    []string
 	public        crypto.PublicKey
+	jwk           jwkset.JWK // the same for keyfunc
 }
 
 // Allows reports whether the key may verify a signature of this algorithm. The
@@ -107,7 +108,23 @@ func parseJWK(raw json.RawMessage) (*Key, error) {
 		}
 		algorithms = []string{alg}
 	}
-	return &Key{kid: kid, kty: kty, crv: crv, algorithms: algorithms, public: public}, nil
+	jwk, err := selectable(kid, algorithms, public)
+	if err != nil {
+		return nil, err
+	}
+	return &Key{kid: kid, kty: kty, crv: crv, algorithms: algorithms, public: public, jwk: jwk}, nil
+}
+
+// selectable returns the JWK that keyfunc selects. Its `use` is always there:
+// keyfunc's list of uses refuses a JWK that has none, and most have none. So is
+// its `alg` if the key can have only one.
+func selectable(kid string, algorithms []string, public crypto.PublicKey) (jwkset.JWK, error) {
+	metadata := jwkset.JWKMetadataOptions{KID: kid, USE: jwkset.UseSig}
+	if len(algorithms) == 1 {
+		metadata.ALG = jwkset.ALG(algorithms[0])
+	}
+	// The key has been validated; once more would double what a set of 1 MiB costs.
+	return jwkset.NewJWKFromKey(public, jwkset.JWKOptions{Metadata: metadata, Validate: jwkset.JWKValidateOptions{SkipAll: true}})
 }
 
 // keyID returns the `kid`, which tokens name their key by: a key without one

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/MicahParks/keyfunc/v3"
 )
 
 const (
@@ -22,7 +24,8 @@ const (
 type Snapshot struct {
 	issuers   []string // accepted values of `iss`
 	keys      map[string]*Key
-	fetchedAt time.Time // when the last successful fetch began
+	selector  keyfunc.Keyfunc // over the keys
+	fetchedAt time.Time       // when the last successful fetch began
 	source    keyOrigin
 	jwksURI   string
 	failing   bool // the last fetch failed; only then max_stale counts
@@ -203,6 +206,7 @@ func (ks *Set) publish(keys map[string]*Key, jwksURI string, from keyOrigin, at 
 		previous = old.keys
 	}
 	s.keys = adopt(keys, previous)
+	s.selector = newSelector(s.keys)
 	ks.held.Store(s)
 	return s
 }
