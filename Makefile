@@ -32,7 +32,7 @@ soak: ## Ten minutes of mixed traffic, rotations, faults and reloads; SOAK=1h fo
 
 CORE := validator.go authinfo.go requirements.go organization.go refusal.go
 CORE_FIELDS := header.go connection.go spelling.go plain.go
-CORE_KEYS := set.go wait.go refresh.go config.go jwk.go jwks.go discovery.go url.go
+CORE_KEYS := select.go set.go wait.go refresh.go config.go jwk.go jwks.go discovery.go
 
 mutate: ## What the tests of the security core would not notice
 	go run -C internal/mutate . -dir ../.. $(CORE)

@@ -43,6 +43,7 @@ type Status struct {
 	Fetches     uint64      `json:"fetches"`
 }
 
+// KeyStatus is what the admin API and check show of a key.
 type KeyStatus struct {
 	KID        string   `json:"kid"`
 	KTY        string   `json:"kty"`

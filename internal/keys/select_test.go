@@ -55,6 +55,11 @@ func TestEveryUsableKeyIsSelectedForItsAlgorithms(t *testing.T) {
 			if key != want {
 				t.Errorf("%s, %s: the key is %v", kid, alg, key)
 			}
+			// keyfunc alone tells the algorithms apart where there is only one.
+			_, alone := s.selector.Keyfunc(naming(map[string]any{"kid": kid, "alg": alg}))
+			if allowed := slices.Contains(want.algorithms, alg); allowed != (alone == nil) && len(want.algorithms) == 1 {
+				t.Errorf("%s, %s: keyfunc says %v", kid, alg, alone)
+			}
 			if slices.Contains(want.algorithms, alg) {
 				if err != nil || !want.has(public) {
 					t.Errorf("%s, %s: %T, %v", kid, alg, public, err)
@@ -94,6 +99,9 @@ func TestTheWholeSetIsNeverHandedOut(t *testing.T) {
 	if got, err := s.selector.Keyfunc(naming(map[string]any{"alg": "ES256"})); !errors.Is(err, errWholeSet) {
 		t.Errorf("%v, %v", got, err)
 	}
+	if got, err := s.selector.Keyfunc(naming(map[string]any{"alg": "ES256", "kid": "other"})); !errors.Is(err, jwkset.ErrKeyNotFound) {
+		t.Errorf("%v, %v", got, err)
+	}
 	if got, err := s.selector.VerificationKeySet(t.Context()); !errors.Is(err, errWholeSet) {
 		t.Errorf("%v, %v", got, err)
 	}
@@ -118,10 +126,14 @@ func TestKeyfuncHasItsSay(t *testing.T) {
 			t.Errorf("%s: %T, %v", name, public, err)
 		}
 	}
-	swapped := *both["rsa"]
-	swapped.jwk = both["other"].jwk
-	if _, public, err := published(t, map[string]*Key{"rsa": &swapped}).Select(naming(header)); public != nil || !errors.Is(err, errOtherMaterial) {
-		t.Errorf("another key: %T, %v", public, err)
+	edwards := parsed(t, ed25519JWK(t).with(jwk{"kid": "one"}), ed25519JWK(t).with(jwk{"kid": "two"}))
+	for _, test := range []struct{ own, other *Key }{{both["rsa"], both["other"]}, {edwards["one"], edwards["two"]}} {
+		swapped := *test.own
+		swapped.jwk = test.other.jwk
+		header := map[string]any{"kid": swapped.kid, "alg": swapped.algorithms[0]}
+		if _, public, err := published(t, map[string]*Key{swapped.kid: &swapped}).Select(naming(header)); public != nil || !errors.Is(err, errOtherMaterial) {
+			t.Errorf("another %s key: %T, %v", swapped.kty, public, err)
+		}
 	}
 	if _, _, err := published(t, maps.Clone(both)).Select(naming(header)); err != nil {
 		t.Errorf("as it was read: %v", err)
