@@ -2,7 +2,6 @@ package logtoauth
 
 import (
 	"net/http"
-	"reflect"
 	"slices"
 
 	"github.com/caddyserver/caddy/v2"
@@ -15,8 +14,8 @@ import (
 // the Caddyfile adapter takes no error route from a directive inside `route`,
 // and it sorts `handle_errors` with statuses before one without.
 //
-// names are headers to delete, in the error routes of the enclosing site only.
-// It reports whether a guard concludes the request when the handler returns an
+// names are headers to delete, from requests for the enclosing site only. It
+// reports whether a guard concludes the request when the handler returns an
 // error.
 //
 // A server or subroute without error routes gets none: with them Caddy logs
@@ -31,51 +30,40 @@ func guardErrorRoutes(ctx caddy.Context, names headerNames) (guarded bool, err e
 	for _, parent := range ctx.Modules() {
 		subroute, ok := parent.(*caddyhttp.Subroute)
 		if ok && subroute.Errors != nil && provisioning(subroute.Routes) >= 0 {
-			insertGuard(&subroute.Errors.Routes, !guarded).add(names)
+			insertGuard(&subroute.Errors.Routes, !guarded).add(nil, names)
 			guarded = true
 		}
 	}
 	return guarded, nil
 }
 
-// guardServer guards all error routes of a server, and deletes the headers in
-// those of the site that the handler is in. It reports whether there is a
-// guard in front of all of them.
+// guardServer guards the error routes of a server and deletes the headers
+// there, for requests that may be for the site that the handler is in. It
+// reports whether there is a guard in front of all of them.
 func guardServer(ctx caddy.Context, server *caddyhttp.Server, names headerNames) (guarded bool, err error) {
-	isOwn := func(*caddyhttp.Route) (bool, error) { return true, nil }
-	if site := provisioning(server.Routes); site >= 0 {
-		insertGuard(&server.Errors.Routes, true)
-		isOwn = func(route *caddyhttp.Route) (bool, error) { return servesSite(ctx, route, server.Routes, site) }
-	} else if site := provisioning(server.Errors.Routes); site >= 0 {
-		// The handler is inside this error route, which may be its site.
-		block := &server.Errors.Routes[site]
-		isOwn = func(route *caddyhttp.Route) (bool, error) { return !block.Terminal || route == block, nil }
-	} // Else it is inside a named route, which any site may invoke.
-
-	routes := server.Errors.Routes
-	first, guarded := guardOf(routes)
-	if guarded {
-		routes = routes[1:]
-	}
-	var own []*caddyhttp.Route
-	for i := range routes {
-		switch ok, err := isOwn(&routes[i]); {
-		case err != nil:
-			return false, err
-		case ok:
-			own = append(own, &routes[i])
-		}
-	}
-	if guarded && len(own) == len(routes) {
-		first.add(names) // before matchers that might look at the headers
+	if index := provisioning(server.Routes); index >= 0 {
+		insertGuard(&server.Errors.Routes, true).add(siteAt(server.Routes, index), names)
 		return true, nil
 	}
-	for _, route := range own {
-		if err := guardRoute(ctx, route, names); err != nil {
+	routes := server.Errors.Routes
+	first, guarded := guardOf(routes)
+	if index := provisioning(routes); index >= 0 && routes[index].Terminal {
+		// The handler is inside this error route, and no other one runs for
+		// the same requests.
+		return guarded, guardRoute(ctx, &routes[index], names)
+	}
+	// It is inside an error route that others run beside, or inside a named
+	// route, which any site may invoke.
+	if guarded {
+		first.add(nil, names)
+		return true, nil
+	}
+	for i := range routes {
+		if err := guardRoute(ctx, &routes[i], names); err != nil {
 			return false, err
 		}
 	}
-	return guarded, nil
+	return false, nil
 }
 
 // provisioning returns the index of the route whose handlers Caddy is loading,
@@ -86,34 +74,30 @@ func provisioning(routes caddyhttp.RouteList) int {
 	return slices.IndexFunc(routes, func(route caddyhttp.Route) bool { return len(route.HandlersRaw) > 0 })
 }
 
-// servesSite reports whether an error route may run for the requests of the
-// server's route with the index site. The Caddyfile adapter makes a site a
-// terminal route, and a terminal error route with the same matchers; a site
-// that has the server for itself is neither. An error route that belongs to no
-// site may run for any.
-func servesSite(ctx caddy.Context, errorRoute *caddyhttp.Route, routes caddyhttp.RouteList, site int) (bool, error) {
-	if !errorRoute.Terminal || !routes[site].Terminal {
-		return true, nil
+// siteAt returns the route of a server if it is a site, or nil if it may run
+// for any request: one that is no site, or that comes behind one, where a
+// handler may have changed the host or the path. Error routes see the original
+// path.
+func siteAt(routes caddyhttp.RouteList, index int) *caddyhttp.Route {
+	for i := range routes[:index+1] {
+		if !isSite(&routes[i]) {
+			return nil
+		}
 	}
-	// Of the routes Caddy has kept the provisioned matchers only.
-	provisioned := caddyhttp.Route{MatcherSetsRaw: slices.Clone(errorRoute.MatcherSetsRaw)}
-	if err := provisioned.ProvisionMatchers(ctx); err != nil {
-		return false, err
-	}
-	if sameMatchers(provisioned.MatcherSets, routes[site].MatcherSets) {
-		return true, nil
-	}
-	return !slices.ContainsFunc(routes, func(route caddyhttp.Route) bool {
-		return route.Terminal && sameMatchers(provisioned.MatcherSets, route.MatcherSets)
-	}), nil
+	return &routes[index]
 }
 
-// sameMatchers compares matchers. Those of one set come in any order, since
-// they are a map in JSON.
-func sameMatchers(a, b caddyhttp.MatcherSets) bool {
-	return slices.EqualFunc(a, b, func(a, b caddyhttp.MatcherSet) bool {
-		return len(a) == len(b) && !slices.ContainsFunc(a, func(matcher any) bool {
-			return !slices.ContainsFunc(b, func(other any) bool { return reflect.DeepEqual(matcher, other) })
+// isSite reports whether a route of a server is as the Caddyfile adapter makes
+// those of sites: terminal, and chosen by host and path alone, which error
+// routes see as the site did.
+func isSite(route *caddyhttp.Route) bool {
+	return route.Terminal && !slices.ContainsFunc(route.MatcherSets, func(set caddyhttp.MatcherSet) bool {
+		return slices.ContainsFunc(set, func(matcher any) bool {
+			switch matcher.(type) {
+			case *caddyhttp.MatchHost, *caddyhttp.MatchPath:
+				return false
+			}
+			return true
 		})
 	})
 }
@@ -144,14 +128,14 @@ func guardOf(routes caddyhttp.RouteList) (*errorGuard, bool) {
 func guardRoute(ctx caddy.Context, route *caddyhttp.Route, names headerNames) error {
 	if len(route.Handlers) > 0 {
 		if guard, ok := route.Handlers[0].(*errorGuard); ok {
-			guard.add(names)
+			guard.add(nil, names)
 			return nil
 		}
 	}
 	if len(route.HandlersRaw) > 0 {
 		// Caddy puts those that it loads behind it.
 		guard := new(errorGuard)
-		guard.add(names)
+		guard.add(nil, names)
 		route.Handlers = []caddyhttp.MiddlewareHandler{guard}
 		return nil
 	}
@@ -160,7 +144,7 @@ func guardRoute(ctx caddy.Context, route *caddyhttp.Route, names headerNames) er
 		if !ok {
 			continue
 		}
-		insertGuard(&subroute.Routes, false).add(names)
+		insertGuard(&subroute.Routes, false).add(nil, names)
 		if err := subroute.Routes[0].ProvisionHandlers(ctx, nil); err != nil {
 			return err
 		}
@@ -173,20 +157,55 @@ func guardRoute(ctx caddy.Context, route *caddyhttp.Route, names headerNames) er
 // own, after it has put the original URL back, and also for requests that no
 // handler has seen.
 type errorGuard struct {
-	// names are headers that only a logto_auth of the site may set.
-	names headerNames
+	// reserved are the headers to delete, for each site.
+	reserved []reservedHeaders
 
 	// last says that no other error routes run if these fail.
 	last bool
 }
 
-// add adds names to the headers that are deleted.
-func (g *errorGuard) add(names headerNames) {
-	for _, name := range names {
-		if !g.names.contain(name) {
-			g.names = append(g.names, name)
+// reservedHeaders are headers that only a logto_auth of a site may set.
+type reservedHeaders struct {
+	site  *caddyhttp.Route // nil: any
+	names headerNames
+}
+
+// add adds names to the headers that are deleted from requests for the site.
+func (g *errorGuard) add(site *caddyhttp.Route, names headerNames) {
+	if len(names) > 0 {
+		g.reserved = append(g.reserved, reservedHeaders{site, names})
+	}
+}
+
+// namesFor gives the headers to delete from a request. Whose error routes will
+// run does not matter: a site that has none gets those of any other one with
+// matchers that match. So a request for two sites (`a.test` and `*.test`) loses
+// the headers of both, and a request for none those of all.
+func (g *errorGuard) namesFor(r *http.Request) headerNames {
+	if len(g.reserved) == 0 {
+		return nil
+	}
+	var names headerNames
+	forNone := !forSomeSite(r)
+	for _, reserved := range g.reserved {
+		if forNone || reserved.site == nil || matches(reserved.site, r) {
+			names = append(names, reserved.names...)
 		}
 	}
+	return names
+}
+
+// forSomeSite reports whether the server has a site for the request.
+func forSomeSite(r *http.Request) bool {
+	server, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	return ok && slices.ContainsFunc(server.Routes, func(route caddyhttp.Route) bool {
+		return isSite(&route) && matches(&route, r)
+	})
+}
+
+func matches(site *caddyhttp.Route, r *http.Request) bool {
+	ok, _ := site.MatcherSets.AnyMatchWithError(r) // matchers of hosts and paths never fail
+	return ok
 }
 
 // ServeHTTP passes the request on as the handlers left it.
@@ -198,7 +217,7 @@ func (g *errorGuard) ServeHTTP(w http.ResponseWriter, r *http.Request, next cadd
 			state.concludeErrorRoutes(r.Context())
 		}
 	}()
-	takeOutForged(r, g.names)
+	takeOutForged(r, g.namesFor(r))
 	state, ok := knownState(r)
 	if ok && state.unfinished != nil {
 		state.unfinished.stripAgain(r)

@@ -100,6 +100,42 @@ func TestForgedIdentityInErrorRoutesOfANamedRoute(t *testing.T) {
 	}
 }
 
+// Caddy runs the first error route that matches a request, which need not be
+// that of the request's site.
+func TestForgedIdentityInErrorRoutesOfANeighbour(t *testing.T) {
+	const (
+		fails = "error */fail 500\n"
+		owner = "http://a.test {\n" + fails + forwardsUser + "}\n"
+	)
+	fail, long := "GET /fail", strings.Repeat("A", 40)+" /"
+	for _, test := range []struct {
+		name, sites, host string
+		starts            []string
+	}{
+		{"a wildcard", owner + "http://*.test {\n" + showsErrors + "}", "a.test", []string{fail, long}},
+		{"a wildcard, in another spelling", owner + "http://*.test, http://*.example {\n" + showsErrors + "}", "A.TEST:80", []string{fail, long}},
+		{"a wildcard with a site", owner + "http://*.test {\nrespond wild\n" + showsErrors + "}", "a.test", []string{fail, long}},
+		{"a wildcard with a forward_claim", owner + "http://*.test {\n" + strings.Replace(forwardsUser, "X-User", "X-Actor", 1) + showsErrors + "}", "a.test", []string{fail, long}},
+		{"a wildcard, from within route within handle", "http://a.test {\n" + fails + "handle /api* {\nroute {\n" + forwardsUser + "}\n}\n}\nhttp://*.test {\n" + showsErrors + "}", "a.test", []string{fail, long}},
+		{"the wildcard's own", "http://a.test {\n" + fails + "}\nhttp://*.test {\n" + forwardsUser + showsErrors + "}", "a.test", []string{fail, long}},
+		{"the host of a path", strings.Replace(owner, "a.test", "a.test/api*", 1) + "http://a.test {\n" + showsErrors + "}", "a.test", []string{"GET /api/fail", long + "api"}},
+		{"a path of the host", owner + "http://a.test/api* {\n" + showsErrors + "}", "a.test", []string{long + "api"}},
+		{"the site for all others", owner + "http:// {\nrespond others\n" + showsErrors + "}", "a.test", []string{fail, long}},
+		{"nobody", owner + "http:// {\n" + showsErrors + "}", "a.test", []string{fail, long}},
+		{"nobody, for no site", owner + "http:// {\n" + showsErrors + "}", "elsewhere", []string{long}},
+		{"nobody, for a host of dots", owner + "http:// {\n" + showsErrors + "}", "..", []string{"GET /"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := startSite(t, "{\norder error first\n}\n"+test.sites)
+			for _, start := range test.starts {
+				if values := forge(t, s, start+" HTTP/1.1\r\nHost: "+test.host+"\r\n"); len(values) > 0 {
+					t.Errorf("%s: arrived: %v", start, values)
+				}
+			}
+		})
+	}
+}
+
 // A JSON config may have error routes in every subroute, and flat ones.
 func TestForgedIdentityInErrorRoutesOfJSON(t *testing.T) {
 	const (
@@ -111,6 +147,12 @@ func TestForgedIdentityInErrorRoutesOfJSON(t *testing.T) {
 		{"the server's", `"routes":[` + fail + `,{"handle":[` + auth + `]}],"errors":{"routes":[{"handle":[` + proxy + `]}]}`},
 		{"the server's, with a matcher that asks for the header", `"routes":[` + fail + `,{"handle":[` + auth + `]}],
 			"errors":{"routes":[{"match":[{"header":{"X-User":["admin"]}}],"handle":[{"handler":"static_response","body":"{\"header\":{\"X-User\":[\"admin\"]}}"}]},{"handle":[` + proxy + `]}]}`},
+		{"the server's, of a site that a rewrite chooses", `"routes":[{"handle":[{"handler":"rewrite","uri":"/api"}]},
+			{"match":[{"path":["/api"]}],"terminal":true,"handle":[{"handler":"subroute","routes":[` + fail + `,{"handle":[` + auth + `]}]}]},
+			{"terminal":true,"handle":[{"handler":"static_response"}]}],"errors":{"routes":[{"handle":[` + proxy + `]}]}`},
+		{"the server's, of a site that a variable chooses", `"routes":[{"match":[{"vars":{"{http.vars.x}":[""]}}],"terminal":true,
+			"handle":[{"handler":"subroute","routes":[{"handle":[{"handler":"vars","x":"1"}]},` + fail + `,{"handle":[` + auth + `]}]}]},
+			{"terminal":true,"handle":[{"handler":"static_response"}]}],"errors":{"routes":[{"handle":[` + proxy + `]}]}`},
 		{"a subroute's", `"routes":[{"handle":[{"handler":"subroute","routes":[` + fail + `,{"handle":[` + auth + `]}],"errors":{"routes":[{"handle":[` + proxy + `]}]}}]}]`},
 		{"an outer subroute's", `"routes":[{"handle":[{"handler":"subroute","errors":{"routes":[{"handle":[` + proxy + `]}]},"routes":[` + fail +
 			`,{"handle":[{"handler":"subroute","routes":[{"handle":[` + auth + `]}]}]}]}]}]`},
@@ -164,6 +206,9 @@ func TestOtherSitesKeepTheirHeadersInErrorRoutes(t *testing.T) {
 	http://plain.test {
 		error /fail 500
 	}
+	http://other.example {
+		error /fail 500
+	}
 	http://*.test {
 		error /fail 500
 		`+strings.Replace(forwardsUser, "X-User", "X-Wild", 1)+`
@@ -177,13 +222,16 @@ func TestOtherSitesKeepTheirHeadersInErrorRoutes(t *testing.T) {
 		host, path string
 		want       string
 	}{
-		{"a.test", "/fail", "X-Actor X-Wild"},
-		{"A.TEST:80", "/fail", "X-Actor X-Wild"},
-		{"b.test", "/fail", "X-Actor X-User X-Wild"},
-		{"c.test", "/path", "X-User X-Wild"},
+		// They are the wildcard's, too.
+		{"a.test", "/fail", "X-Actor"},
+		{"A.TEST:80", "/fail", "X-Actor"},
+		{"b.test", "/fail", "X-Actor X-User"},
+		{"c.test", "/path", "X-User"},
+		{"c.test", "/path/fail", "X-User"},
 		// It has no error routes and gets those of the next site that matches.
 		{"plain.test", "/fail", "X-Actor X-User"},
 		{"d.test", "/fail", "X-Actor X-User"},
+		{"other.example", "/fail", "X-Actor X-User X-Wild"},
 		{"elsewhere", "/fail", "X-Actor X-User X-Wild"},
 	} {
 		got := arrived(t, s.Get(test.path, caddytest.Header("Host", test.host),

@@ -128,14 +128,15 @@ func takeOutForged(r *http.Request, names headerNames) {
 // `logto_auth` with `forward_claim` puts it before itself, for the requests
 // that its matcher leaves out; in JSON, put it first in the routes.
 //
-// It also deletes the headers before the error routes of its site: Caddy runs
-// these for requests that fail before any route, too. Nothing needs to be
-// written for that. In JSON a site is a terminal route of the server, and its
-// error routes are the terminal error route with the same matchers; an error
-// route that is not terminal or has matchers of its own belongs to every site.
-// Error routes of a subroute around this handler are its own as well. A named
-// route belongs to every site of its server, and protects error routes only
-// within `subroute` handlers.
+// It also deletes the headers before error routes, from requests that match
+// its site: Caddy runs error routes for requests that fail before any route,
+// too, and those of another site if they match. Nothing needs to be written
+// for that. In JSON a site is a terminal route of the server with no matchers
+// but `host` and `path`, behind no routes but other sites. A handler that is
+// elsewhere deletes the headers from every request, and so do all for a request
+// that matches no site. Error routes of a subroute around this handler are its
+// own as well. A named route belongs to every site of its server, and protects
+// error routes only within `subroute` handlers.
 type StripIdentity struct {
 	// The names of the headers to delete, in trailers too. Spellings that
 	// differ in case or in any character that is neither letter nor digit are
