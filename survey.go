@@ -1,8 +1,10 @@
 package logtoauth
 
 import (
+	"context"
 	"encoding/json"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -118,16 +120,42 @@ func (s *surveyedServer) answersErrors(hosts []string) bool {
 	})
 }
 
-// errorContents gives what is below the error routes for one of the hosts.
+// errorContents gives what is below the error routes that may run for one of
+// the hosts: the first terminal one with a matching host is the last, be it that
+// of another site.
 func (s *surveyedServer) errorContents(hosts []string) contents {
+	if len(hosts) == 0 {
+		return s.contentsOf(s.Errors.Routes...)
+	}
 	var routes []httproutes.Route
+	hosts = slices.Clone(hosts)
 	for _, route := range s.Errors.Routes {
 		own := route.Hosts()
-		if len(own) == 0 || len(hosts) == 0 || slices.ContainsFunc(own, func(host string) bool { return slices.Contains(hosts, host) }) {
-			routes = append(routes, route)
+		runs := func(host string) bool { return len(own) == 0 || hostMatches(own, host) }
+		if !slices.ContainsFunc(hosts, runs) {
+			continue
+		}
+		routes = append(routes, route)
+		if route.Terminal && !slices.ContainsFunc(route.Match, func(set map[string]json.RawMessage) bool {
+			return len(set) != 1 || set["host"] == nil
+		}) {
+			hosts = slices.DeleteFunc(hosts, runs)
 		}
 	}
 	return s.contentsOf(routes...)
+}
+
+// hostMatches reports whether one of the patterns matches a host, which may be
+// a pattern itself.
+func hostMatches(patterns []string, host string) bool {
+	ctx := context.WithValue(context.Background(), caddy.ReplacerCtxKey, caddy.NewReplacer())
+	request := (&http.Request{Host: host}).WithContext(ctx)
+	return slices.ContainsFunc(patterns, func(pattern string) bool {
+		// One at a time: Caddy searches long lists as if they were sorted, which
+		// provisioning does.
+		ok, _ := caddyhttp.MatchHost{pattern}.MatchWithError(request) // it never fails
+		return ok || pattern == host
+	})
 }
 
 // contents is all that is below some routes, however deep and inside whatever

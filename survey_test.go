@@ -221,6 +221,43 @@ var surveyCases = []struct {
 			respond "a"
 		}
 	}`, nil},
+	{"handle_errors of a wildcard", `{
+		logto_auth {
+			errors handle_errors
+		}
+	}
+	http://a.example.com {
+		logto_auth {
+			AUTH
+		}
+	}
+	http://*.example.com {
+		handle_errors {
+			respond "wildcard"
+		}
+	}`, nil},
+	{"handle_errors of another wildcard", `http://a.b.example.com {
+		logto_auth {
+			AUTH
+			errors handle_errors
+		}
+	}
+	http://*.example.com {
+		handle_errors {
+			respond "wildcard"
+		}
+	}`, []string{"errors|a.b.example.com|handle_errors"}},
+	{"handle_errors of one host does not answer for a wildcard", `http://*.example.com {
+		logto_auth {
+			AUTH
+			errors handle_errors
+		}
+	}
+	http://a.example.com {
+		handle_errors {
+			respond "a"
+		}
+	}`, []string{"errors|*.example.com|handle_errors"}},
 	{"handle_errors on a port", `{
 		logto_auth {
 			errors handle_errors
@@ -267,6 +304,24 @@ var surveyCases = []struct {
 		"placeholder|a.example.com|{http.auth.user.scope}; did you mean {http.auth.user.scopes}?",
 		"placeholder|a.example.com|{http.auth.user.subject}; if this is a claim",
 	}},
+	{"an unknown placeholder in the error routes of a wildcard", `http://a.example.com {
+		logto_auth {
+			AUTH
+		}
+	}
+	http://b.example.com {
+		logto_auth {
+			AUTH
+		}
+		handle_errors {
+			respond "b"
+		}
+	}
+	http://*.example.com {
+		handle_errors {
+			respond "{http.auth.user.clientid}"
+		}
+	}`, []string{"placeholder|a.example.com|{http.auth.user.clientid}"}},
 	{"an unknown placeholder before logto_auth", `:80 {
 		header X-User "{http.auth.user.claims}"
 		logto_auth {
@@ -436,6 +491,9 @@ func TestSurveyOfJSON(t *testing.T) {
 			{"match": [{"path": ["/a"]}, {"method": ["POST"]}], "handle": [{"handler": "logto_auth"}]}]}`, nil},
 		{"error routes of a subroute", `{"routes": [{"handle": [
 			{"handler": "subroute", "routes": [{"handle": [{"handler": "logto_auth", "errors": "handle_errors"}]}], "errors": {"routes": [{"handle": [{"handler": "static_response"}]}]}}]}]}`, nil},
+		{"error routes of a hundred hosts and a wildcard", `{"routes": [
+			{"match": [{"host": ["a.example"]}], "handle": [{"handler": "logto_auth", "errors": "handle_errors"}]}], "errors": {"routes": [
+			{"match": [{"host": [` + strings.Repeat(`"b.test", `, 100) + `"*.example"]}], "handle": [{"handler": "static_response"}]}]}}`, nil},
 		{"error routes that only tidy up", `{"routes": [{"handle": [{"handler": "logto_auth", "errors": "handle_errors"}]}],
 			"errors": {"routes": [{"handle": [{"handler": "subroute", "routes": [{"handle": [{"handler": "logto_strip_identity"}]}]}]}]}}`, []string{"errors||"}},
 	} {
