@@ -56,7 +56,7 @@ func TestOrganizationFromAQueryUnderTwoNames(t *testing.T) {
 	}
 	for _, other := range []string{
 		"org_id=evil", "org.id=evil", "+org_id=evil", "%20org_id=evil", "org+id=evil", "org_id[]=evil", "org%5Bid=evil", "org[id=evil",
-		"org_id%00x=evil", "[org_id]=evil", "ORG_ID=evil", "orgId=evil", "org%_id=evil", "x=1;org.id=evil",
+		"org_id%00x=evil", "[org_id]=evil", "ORG_ID=evil", "orgId=evil", "org_id.0=evil", "org%_id=evil", "x=1;org.id=evil",
 	} {
 		for _, query := range []string{"org_id=acme&" + other, other + "&org_id=acme"} {
 			if got := s.Get("/?"+query, token); got.StatusCode != http.StatusForbidden || got.Body != wrongOrganization {

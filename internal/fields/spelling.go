@@ -15,6 +15,8 @@ import (
 //     `org_id[x]` and `org_id%00x` are all `org_id`.
 //   - qs (Express) and Rack (Rails) cut at `[` too, and take `[org_id]` and
 //     (Rack) `org_id]` for `org_id`.
+//   - qs with allowDots, and others that make objects of parameters, cut at `.`:
+//     `org_id=acme&org_id.0=evil` is a list of two.
 //   - ASP.NET and others know no case; some frameworks know neither `_` nor
 //     `-`, so that `org_id` is `orgId`.
 //   - PHP before 7.4 and Rack before 2.2 decode cookie names, too.
@@ -46,12 +48,19 @@ func foldLetter(r rune) byte {
 	return 0
 }
 
+// What may end a name before its last octet. No server is known to make an
+// object of cookies at dots, and names such as `org.sid` are common there.
+const (
+	cookieEnds    = "[]\x00"
+	parameterEnds = cookieEnds + "."
+)
+
 // mayRead reports whether some server may read a decoded name as one with this
-// skeleton: all of it, or what stands before a bracket or NUL.
-func mayRead(name, skeleton string) bool {
+// skeleton: all of it, or what stands before one of the ends.
+func mayRead(name, skeleton, ends string) bool {
 	read := 0
 	for _, r := range name {
-		if (r == '[' || r == ']' || r == 0) && read == len(skeleton) {
+		if read == len(skeleton) && strings.ContainsRune(ends, r) {
 			return true
 		}
 		c := foldLetter(r)
@@ -77,12 +86,12 @@ const (
 
 // spellingOf compares a name with a skeleton. Where percent-encoding is broken,
 // servers keep the percent sign, drop it, or decode what follows all the same.
-func spellingOf(name, skeleton string) spelling {
+func spellingOf(name, skeleton, ends string) spelling {
 	decoded, err := url.QueryUnescape(name)
 	switch {
 	case err != nil:
 		return anyName
-	case mayRead(decoded, skeleton) || mayRead(name, skeleton):
+	case mayRead(decoded, skeleton, ends) || mayRead(name, skeleton, ends):
 		return sameName
 	default:
 		return otherName
@@ -99,7 +108,7 @@ func ParameterStandsOnce(rawQuery, skeleton string) bool {
 	count := 0
 	for pair := range queryPairs(rawQuery) {
 		key, _, _ := strings.Cut(strings.TrimLeft(pair, "="), "=")
-		switch spellingOf(key, skeleton) {
+		switch spellingOf(key, skeleton, parameterEnds) {
 		case sameName:
 			count++
 		case anyName:
@@ -123,7 +132,7 @@ func CookieStandsOnce(lines []string, skeleton string) bool {
 		for _, line := range lines {
 			for pair := range strings.FieldsFuncSeq(line, func(r rune) bool { return strings.ContainsRune(separators, r) }) {
 				key, _, _ := strings.Cut(strings.TrimLeft(pair, "= \t"), "=")
-				switch spellingOf(key, skeleton) {
+				switch spellingOf(key, skeleton, cookieEnds) {
 				case sameName:
 					count++
 				case anyName:
@@ -147,7 +156,7 @@ func CookieStandsOnce(lines []string, skeleton string) bool {
 func quotesCookie(line, skeleton string) bool {
 	quoted := false
 	for pair := range strings.SplitSeq(line, ";") {
-		if key, _, _ := strings.Cut(pair, "="); quoted && spellingOf(key, skeleton) == sameName {
+		if key, _, _ := strings.Cut(pair, "="); quoted && spellingOf(key, skeleton, cookieEnds) == sameName {
 			return true
 		}
 		for i := 0; i < len(pair); i++ {

@@ -37,6 +37,10 @@ func TestParameterUnderAnotherName(t *testing.T) {
 		{"Rack: bracket in front", "org_id=acme&]org_id=evil"},
 		{"Rack: bracket behind", "org_id=acme&org_id]=evil"},
 		{"Rack: bracket behind, then a member", "org_id=acme&org_id]x=evil"},
+		{"qs with allowDots: list", "org_id=acme&org_id.0=evil"},
+		{"qs with allowDots: encoded dot", "org_id=acme&org_id%2E0=evil"},
+		{"qs with allowDots: member before", "org_id.x[y]=evil&org_id=acme"},
+		{"qs with allowDots: dot in front", "org_id=acme&.org_id=evil"},
 		{"PHP: NUL", "org_id=acme&org_id%00x=evil"},
 		{"PHP: NUL behind a dot", "org_id=acme&org.id%00[y=evil"},
 		{"ASP: a percent sign that begins nothing is dropped", "org_id=acme&org%_id=evil"},
@@ -65,7 +69,7 @@ func TestParameterUnderAnotherName(t *testing.T) {
 func TestParameterBesideOthers(t *testing.T) {
 	for _, query := range []string{
 		"org_id=acme", "a=1&org_id=acme&b=2", "&&org_id=acme&", "org_id=acme&org=evil", "org_id=acme&id=1&org_ids=x&xorg_id=y",
-		"org_id=acme&filter[org_id]=x", "org_id=acme&other=1", "org_id=acme&q=org_id", "org_id=acme&x==org_id", "org_id=acme&gr%C3%B6%C3%9Fe=1&%E5%90%8D=2",
+		"org_id=acme&filter[org_id]=x", "org_id=acme&filter.org_id=x&org.name=y&org_ids.0=z", "org_id=acme&other=1", "org_id=acme&q=org_id", "org_id=acme&x==org_id", "org_id=acme&gr%C3%B6%C3%9Fe=1&%E5%90%8D=2",
 		"org_id=acme&discount=100%", "org_id=acme&[]=1&[=2&%00=3", "org%5fid=acme",
 	} {
 		if !ParameterStandsOnce(query, Skeleton("org_id")) {
@@ -130,6 +134,7 @@ func TestCookieBesideOthers(t *testing.T) {
 		{`a="x; b=1"; org_id=acme`},
 		{"a=x y, z=50%, d%=1; org_id=acme"},
 		{"org_id=acme; org=1; id=2; __Host-org_id=3"},
+		{"org_id=acme; org_id.sid=1"}, // no server reads members from cookies this way
 	} {
 		if !CookieStandsOnce(lines, Skeleton("org_id")) {
 			t.Errorf("%q is refused", lines)
