@@ -186,7 +186,7 @@ func (id *organizationID) believable(r *http.Request) bool {
 		}
 	}
 	// Of what map and vars read nothing is known: it may be the host.
-	if (id.host || len(id.unknown) > 0) && !fields.PlainHost(r.Host) {
+	if (id.host || len(id.unknown) > 0) && (!fields.PlainHost(r.Host) || fields.NamesHost(r.Header)) {
 		return false
 	}
 	if id.path {

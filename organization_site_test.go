@@ -195,6 +195,30 @@ func TestOrganizationFromAHostWithTwoMeanings(t *testing.T) {
 	}
 }
 
+// The reverse proxy writes X-Forwarded-Host itself, but passes the client's
+// Forwarded on, and Rack reads that first.
+func TestOrganizationFromAHostBesideForwarded(t *testing.T) {
+	for _, site := range hostSites {
+		t.Run(site.name, func(t *testing.T) {
+			s := organizationSiteWith(t, caddytest.StartTLS, site.addresses, site.before, site.organization)
+			bearer := "Authorization: Bearer " + s.member("acme")
+			for _, protocol := range caddytest.Protocols {
+				for forwarded, want := range map[string]string{
+					"Forwarded: host=globex.app.example.com":                    wrongOrganization,
+					"forwarded: for=192.0.2.1, proto=http;Host=globex":          wrongOrganization,
+					"FORWARDED: for=\"_a\" ; host = \"globex.app.example.com\"": wrongOrganization,
+					"Forwarded: for=192.0.2.1;proto=https":                      "acme.app.example.com / ",
+				} {
+					got := wiretest.Send(t, s.Server, protocol, wiretest.Request{Authority: "acme.app.example.com", Fields: []string{bearer, forwarded}})
+					if !strings.HasPrefix(got.Body, want) {
+						t.Errorf("%s %s: %d %s %v", protocol, forwarded, got.Status, got.Body, got.Broken)
+					}
+				}
+			}
+		})
+	}
+}
+
 // The reverse proxy forwards :authority, and a map could read a Host header
 // beside it. That it never sees two is what x/net and quic-go do.
 func TestOrganizationFromAHostBesideAuthority(t *testing.T) {

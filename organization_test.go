@@ -80,6 +80,10 @@ func TestOrganizationFromTheRequest(t *testing.T) {
 		{name: "whole host", id: host, target: "http://acme.example.com/", want: "acme.example.com"},
 		{name: "whole host with a trailing dot", id: host, target: "http://acme.example.com./", want: "-"},
 		{name: "host and port", id: "{http.request.hostport}", target: "http://acme.example.com.:80/", want: "-"},
+		{name: "a second host", id: labels, target: "http://acme.example.com/", header: http.Header{"Forwarded": {"for=192.0.2.1;host=evil.example.com"}}, want: "-"},
+		{name: "a second host beside a variable", id: vars, target: "http://acme.example.com/", vars: map[string]any{"org": "acme"}, header: http.Header{"Forwarded": {"host=evil.example.com"}}, want: "-"},
+		{name: "a second host does not matter to the path", id: path, target: "/orgs/acme", header: http.Header{"Forwarded": {"host=evil.example.com"}}, want: "acme"},
+		{name: "a proxy's Forwarded without a host", id: labels, target: "http://acme.example.com/", header: http.Header{"Forwarded": {"for=192.0.2.1;proto=https"}}, want: "acme"},
 		{name: "a strange path does not matter to the host", id: labels, target: "http://acme.example.com/a//b/%2e%2e/c", want: "acme"},
 
 		{name: "header", id: header, target: "/", header: http.Header{"X-Org": {"acme"}}, want: "acme"},

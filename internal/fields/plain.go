@@ -1,6 +1,7 @@
 package fields
 
 import (
+	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -42,6 +43,28 @@ func isPort(text string) bool {
 
 func isLabelChar(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_'
+}
+
+// NamesHost reports whether a Forwarded header (RFC 7239) has a parameter
+// `host`. Rack and others believe it more than Host. Caddy's reverse proxy
+// writes X-Forwarded-Host itself, but passes Forwarded on as the client sent it.
+//
+// Readers do not agree on quotes, spaces and separators, so `host` counts
+// wherever it stands in front of a `=`.
+func NamesHost(header http.Header) bool {
+	for name, values := range header {
+		if !Spells(name, "forwarded") {
+			continue
+		}
+		before, rest, found := strings.Cut(strings.Join(values, ","), "=")
+		for found {
+			if strings.HasSuffix(Skeleton(before), "host") {
+				return true
+			}
+			before, rest, found = strings.Cut(rest, "=")
+		}
+	}
+	return false
 }
 
 // PlainPath refuses a path that servers read in different ways.

@@ -1,6 +1,7 @@
 package fields
 
 import (
+	"net/http"
 	"net/url"
 	"testing"
 )
@@ -51,6 +52,47 @@ func TestOctetsOfPlainHosts(t *testing.T) {
 	} {
 		if got := PlainHost(host); got != want {
 			t.Errorf("%q: %v", host, got)
+		}
+	}
+}
+
+// Each header names another host to the named reader.
+func TestForwardedHeadersThatNameAHost(t *testing.T) {
+	for _, test := range []struct {
+		reader string
+		header http.Header
+	}{
+		{"all", http.Header{"Forwarded": {"host=globex.example.com"}}},
+		{"all: among others", http.Header{"Forwarded": {"for=192.0.2.1;proto=https;host=globex.example.com;by=_x"}}},
+		{"all: quoted", http.Header{"Forwarded": {`for="[2001:db8::1]:80"; host="globex.example.com:80"`}}},
+		{"all: in a second element", http.Header{"Forwarded": {"for=192.0.2.1, host=globex.example.com"}}},
+		{"all: in a second line", http.Header{"Forwarded": {"for=192.0.2.1", "host=globex.example.com"}}},
+		{"all: another case", http.Header{"Forwarded": {"HOST=globex.example.com"}}},
+		{"all: the host of the request", http.Header{"Forwarded": {"host=acme.example.com"}}},
+		{"Rack: spaces", http.Header{"Forwarded": {"for=192.0.2.1; host \t= globex.example.com"}}},
+		{"one that drops quotes", http.Header{"Forwarded": {`"host"=globex.example.com`}}},
+		{"one that searches for host=", http.Header{"Forwarded": {"for=192.0.2.1 host=globex.example.com"}}},
+		{"one that does not know quotes", http.Header{"Forwarded": {`for="_x;host=globex.example.com"`}}},
+		{"one that joins lines", http.Header{"Forwarded": {"for=192.0.2.1;host", "=globex.example.com"}}},
+		{"one that folds Unicode cases", http.Header{"Forwarded": {"ho\u017ft=globex.example.com"}}},
+		{"CGI", http.Header{"FORWARDED": {"host=globex.example.com"}}},
+	} {
+		if !NamesHost(test.header) {
+			t.Errorf("%s: %q", test.reader, test.header)
+		}
+	}
+	for _, header := range []http.Header{
+		nil,
+		{},
+		{"Forwarded": nil},
+		{"Forwarded": {""}},
+		{"Forwarded": {"for=192.0.2.1;proto=https;by=203.0.113.43"}},
+		{"Forwarded": {"for=_host;proto=http, for=localhost"}},
+		{"Forwarded": {"for=192.0.2.1;hosts=2"}},
+		{"X-Forwarded-Host": {"host=x"}, "Via": {"host=x"}},
+	} {
+		if NamesHost(header) {
+			t.Errorf("%q is taken for one with a host", header)
 		}
 	}
 }
