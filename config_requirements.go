@@ -84,18 +84,22 @@ func vetOrganization(f *findings, ids []string, mode string, modes []string) {
 // vetOrganizationID judges the text of one ID around its placeholders, and
 // their names.
 func vetOrganizationID(id string) error {
-	var unknown error
+	var wrong error
 	text, err := caddy.NewEmptyReplacer().ReplaceFunc(id, func(key string, _ any) (any, error) {
-		if unknown == nil && strings.HasPrefix(key, requestPrefix) && !knownToCaddy(key) {
-			unknown = fmt.Errorf("the placeholder {%s} is unknown to Caddy%s", key, similarPlaceholder(key))
+		switch {
+		case wrong != nil:
+		case strings.HasPrefix(key, requestPrefix) && !knownToCaddy(key):
+			wrong = fmt.Errorf("the placeholder {%s} is unknown to Caddy%s", key, similarPlaceholder(key))
+		case isServerName(key):
+			wrong = fmt.Errorf("{%s} is the host that the connection was opened for, and a request on it may ask for another one; write {http.request.host}", key)
 		}
 		return "", nil
 	})
 	switch {
 	case err != nil:
 		return err
-	case unknown != nil:
-		return unknown
+	case wrong != nil:
+		return wrong
 	case strings.Contains(text, ","):
 		return fmt.Errorf("%q holds a comma, which no ID of Logto does; separate organizations by spaces: %s", id, withoutCommas(id))
 	}

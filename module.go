@@ -97,7 +97,8 @@ type Handler struct {
 	// those of load time (`{env.*}`, `{file.*}`) are expanded when the config
 	// is loaded, all others in each request, once, and a value that is empty,
 	// unresolved or ambiguous refuses the request. A placeholder that begins
-	// with `http.request.` must be one of Caddy's. Excludes
+	// with `http.request.` must be one of Caddy's, but not
+	// `{http.request.tls.server_name}`: write `{http.request.host}`. Excludes
 	// `organization_mode`.
 	Organizations []string `json:"organizations,omitempty"`
 

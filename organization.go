@@ -110,9 +110,20 @@ func (id *organizationID) read(key string) {
 	if name, ok := strings.CutPrefix(key, "http.request.uri.query."); ok {
 		id.parameters = append(id.parameters, fields.Skeleton(name))
 	}
+	if isServerName(key) {
+		// Refused in an ID itself, and no better in what a variable is set from.
+		id.unknown = append(id.unknown, "{"+key+"}")
+	}
 	if !slices.ContainsFunc(ownSources, func(prefix string) bool { return strings.HasPrefix(key, prefix) }) {
 		id.unknown = append(id.unknown, "{"+key+"}")
 	}
+}
+
+// isServerName reports whether a placeholder reads the server name of the TLS
+// connection (SNI), which Caddy compares with the host only with
+// `strict_sni_host`. Caddy takes the names of TLS placeholders in any case.
+func isServerName(key string) bool {
+	return strings.EqualFold(key, "http.request.tls.server_name")
 }
 
 // ownSources begin the names of placeholders that say themselves what they

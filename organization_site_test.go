@@ -115,6 +115,8 @@ func TestOrganizationOfUnknownSourceIsToldWhenLoading(t *testing.T) {
 		{"", "{labels.2}-{path.0}", ""},
 		{"map {host} {org} {\na b\n}", "{org} {labels.2}", ""},
 		{"vars org {labels.2}", "{vars.org}", ""},
+		{"vars org {http.request.tls.server_name}", "{vars.org}", "what sets {http.vars.org},"},
+		{"map {http.request.tls.server_name} {org} {\na b\n}", "{org}", "what sets {org},"},
 		{"", "{vars.org}", "what sets {http.vars.org},"},
 		{"map {host} {org} {\na {query.org}\n}", "{org}", "what sets {org},"},
 		{"vars a {header.X-Org}\nvars b {vars.a}", "{vars.b}", "what sets {http.vars.b},"},

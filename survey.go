@@ -65,7 +65,7 @@ func (s *surveyedServer) warnings() []siteWarning {
 		}
 		if doubtful := site.below.doubtfulOrganizations(all.sources); len(doubtful) > 0 {
 			names := strings.Join(doubtful, ", ")
-			add("organization", "nobody can tell what sets "+names+", or it is set from a header, a query parameter or a cookie. A client can send two of them, and the application may use the other one. "+
+			add("organization", "nobody can tell what sets "+names+", or it is set from a header, a query parameter, a cookie or the TLS server name. A client can send two of them, and the application may use the other one. "+
 				"Set "+names+" from the host or the path, or write the placeholder itself, such as {header.X-Org}, in place of "+names)
 		}
 		if !site.below.uses(authDirective) && !shared.uses(authDirective) || site.below.uses("authentication") || shared.uses("authentication") {
