@@ -50,8 +50,9 @@ func (h *Handler) vetForwardClaims(f *findings) {
 	for i, forward := range h.ForwardClaims {
 		f.note(setting, i, vetClaimPath(forward.Claim))
 		folded := fields.FoldHeader(forward.Header)
+		turned, _ := forward.turnedRound()
 		switch {
-		case forward.turnedRound():
+		case turned:
 			f.addAt(setting, i, "the claim comes first, then the header; write forward_claim %s %s", forward.Header, forward.Claim)
 		case !isToken(forward.Header):
 			f.addAt(setting, i, "%q is not the name of a header", forward.Header)
@@ -76,22 +77,44 @@ func (h *Handler) vetForwardClaims(f *findings) {
 // header.
 var tokenClaims = []string{"sub", "client_id", "organization_id", "scope", "iss", "aud", "jti", "iat", "exp", "act.sub"}
 
-// turnedRound reports whether claim and header stand in each other's place, as
-// in `forward_claim X-User sub`: Caddy's own directives have the header first.
-// Such a line would delete the header `sub` and leave X-User as the client
-// sent it.
-func (f ForwardClaim) turnedRound() bool {
-	lower := strings.ToLower(f.Header) == f.Header && !strings.Contains(f.Header, "-")
-	switch {
-	case !lower || !isToken(f.Claim):
-		return false
-	case strings.EqualFold(f.Claim[:1], "x") && len(f.Claim) > 1 && strings.ContainsAny(f.Claim[1:2], "-_"):
-		return true
-	case f.Claim[0] < 'A' || f.Claim[0] > 'Z':
-		return false
+// turnedRound reports whether claim and header surely or perhaps stand in each
+// other's place, as in `forward_claim X-User sub`: Caddy's own directives have
+// the header first. Such a line would delete the header `sub` and leave X-User
+// as the client sent it.
+func (f ForwardClaim) turnedRound() (surely, perhaps bool) {
+	claim, header := f.Claim, f.Header
+	if !isToken(claim) || header == "" || fields.FoldHeader(claim) == fields.FoldHeader(header) {
+		return false, false // the same header is deleted either way
 	}
-	// A claim may begin with a capital, too, and its header may not.
-	return strings.Contains(f.Claim, "-") || slices.Contains(tokenClaims, f.Header)
+	const lowerCase = "abcdefghijklmnopqrstuvwxyz"
+	var (
+		dashes     = strings.Contains(claim, "-")
+		claimLike  = strings.ContainsAny(header[:1], lowerCase)
+		claimName  = claimLike && strings.ToLower(header) == header && !strings.Contains(header, "-")
+		tokenClaim = slices.Contains(tokenClaims, header)
+	)
+	switch {
+	case beginsX(claim, "-_") && beginsX(header, "-_"):
+		// A claim may be called like a header, such as x-hasura-role.
+		return false, false
+	case beginsX(claim, "-"):
+		return true, false
+	case beginsX(claim, "_"):
+		return claimName, !claimName
+	case 'A' <= claim[0] && claim[0] <= 'Z':
+		// A claim may begin with a capital, too, and its header may not.
+		surely = claimName && (dashes || tokenClaim)
+		return surely, !surely && (claimLike || dashes && !strings.Contains(header, "-"))
+	case dashes:
+		return false, claimLike && !strings.Contains(header, "-")
+	}
+	return false, tokenClaim && !slices.Contains(tokenClaims, claim)
+}
+
+// beginsX reports whether a name begins as those of headers that no standard
+// has: with an x and one of the separators.
+func beginsX(name, separators string) bool {
+	return len(name) > 1 && strings.EqualFold(name[:1], "x") && strings.ContainsAny(name[1:2], separators)
 }
 
 // readsHeader reports whether a text has a placeholder for the header.

@@ -55,8 +55,22 @@ func (h *Handler) warnings() []warning {
 			found = append(found, warning{"token_from", "tokens in the query end up in access logs, in histories and in Referer headers; filter the parameter " + source.Name + " out of the log"})
 		}
 	}
+	found = append(found, forwardWarnings(h.ForwardClaims)...)
 	found = append(found, scopeWarnings("scopes", h.Scopes)...)
 	return append(found, scopeWarnings("any_scope", h.AnyScopes)...)
+}
+
+// forwardWarnings tells of lines that may have claim and header in each other's
+// place.
+func forwardWarnings(forwards []ForwardClaim) []warning {
+	var found []warning
+	for _, forward := range forwards {
+		if _, perhaps := forward.turnedRound(); perhaps {
+			found = append(found, warning{"forward_claim", "the line reads the claim " + forward.Claim + " and sets the header " + forward.Header + "; if " + forward.Claim +
+				" is the header, clients can still send it themselves: the claim comes first, so write forward_claim " + forward.Header + " " + forward.Claim})
+		}
+	}
+	return found
 }
 
 // tenantWarnings lists addresses of the tenant that Logto does not have.

@@ -30,6 +30,7 @@ func TestWarnings(t *testing.T) {
 		{"an issuer without /oidc", Handler{Issuers: []string{"https://a.example.com/oidc", "https://b.example.com"}}, []string{"issuer"}},
 		{"an issuer with a slash too many", Handler{Issuers: []string{"https://a.example.com/oidc/"}}, []string{"issuer"}},
 		{"the Management API's path", Handler{Endpoint: "https://auth.example.com/api"}, []string{"endpoint"}},
+		{"a claim like a header", Handler{ForwardClaims: []ForwardClaim{{Claim: "sub", Header: "X-User"}, {Claim: "remote_user", Header: "sub"}}}, []string{"forward_claim"}},
 		{"all at once", Handler{ReportOnly: true, OrganizationMode: "ignore"}, []string{"organization", "report_only"}},
 	} {
 		core, logs := observer.New(zapcore.DebugLevel)
