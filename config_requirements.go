@@ -86,12 +86,8 @@ func vetOrganization(f *findings, ids []string, mode string, modes []string) {
 func vetOrganizationID(id string) error {
 	var wrong error
 	text, err := caddy.NewEmptyReplacer().ReplaceFunc(id, func(key string, _ any) (any, error) {
-		switch {
-		case wrong != nil:
-		case strings.HasPrefix(key, requestPrefix) && !knownToCaddy(key):
-			wrong = fmt.Errorf("the placeholder {%s} is unknown to Caddy%s", key, similarPlaceholder(key))
-		case isServerName(key):
-			wrong = fmt.Errorf("{%s} is the host that the connection was opened for, and a request on it may ask for another one; write {http.request.host}", key)
+		if wrong == nil {
+			wrong = vetOrganizationPlaceholder(key)
 		}
 		return "", nil
 	})
@@ -102,6 +98,17 @@ func vetOrganizationID(id string) error {
 		return wrong
 	case strings.Contains(text, ","):
 		return fmt.Errorf("%q holds a comma, which no ID of Logto does; separate organizations by spaces: %s", id, withoutCommas(id))
+	}
+	return nil
+}
+
+// vetOrganizationPlaceholder judges the name of a placeholder in an ID.
+func vetOrganizationPlaceholder(key string) error {
+	switch {
+	case strings.HasPrefix(key, requestPrefix) && !knownToCaddy(key):
+		return fmt.Errorf("the placeholder {%s} is unknown to Caddy%s", key, similarPlaceholder(key))
+	case isServerName(key):
+		return fmt.Errorf("{%s} is the host that the connection was opened for, and a request on it may ask for another one; write {http.request.host}", key)
 	}
 	return nil
 }
