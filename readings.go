@@ -249,7 +249,11 @@ func pathReadings(u *url.URL) []reading {
 		}
 
 		readings = append(readings, reading{path: keepSegments(decoded)})
-		for _, path := range append(resolvedPaths(sent), resolvedPaths(decoded)...) {
+		for _, path := range resolvedPaths(decoded, strings.ReplaceAll(decoded, `\`, "/")) {
+			readings = append(readings, reading{path: path})
+		}
+		dotted := escapedDots.Replace(sent)
+		for _, path := range resolvedPaths(dotted, escapedBackslashes.Replace(dotted)) {
 			readings = append(readings, reading{path: path})
 			// Resolved first and decoded then, by routers that do so segment by
 			// segment.
@@ -297,15 +301,14 @@ func keepSegments(path string) string {
 	return strings.Join(segments, "/")
 }
 
-// resolvedPaths returns what servers make of a path that resolve it, each in a
+// resolvedPaths returns what servers make of paths that resolve them, each in a
 // form that stays as it is when it is cleaned. They differ in what they take
 // for a slash and for a segment: `/a%2fb/../../admin` is `/admin` to those that
 // decode before they resolve, and `/../admin` is to those that do not (RFC 3986
 // section 5.2.4 and the WHATWG URL standard, so Node and many frameworks).
-func resolvedPaths(path string) []string {
-	dotted := escapedDots.Replace(path)
+func resolvedPaths(paths ...string) []string {
 	var resolved []string
-	for _, path := range []string{dotted, backslashes.Replace(dotted)} {
+	for _, path := range paths {
 		forms := []string{path}
 		if rest, ok := strings.CutPrefix(path, "//"); ok {
 			// A request target that is parsed as a reference begins with a host,
@@ -331,8 +334,9 @@ func resolvedPaths(path string) []string {
 var (
 	// escapedDots are dots to who resolves a path without decoding it.
 	escapedDots = strings.NewReplacer("%2e", ".", "%2E", ".")
-	// backslashes are slashes to Windows and to browsers' URL parsers.
-	backslashes = strings.NewReplacer(`\`, "/", "%5c", "/", "%5C", "/")
+	// escapedBackslashes are slashes to Windows and to browsers' URL parsers, in
+	// both forms.
+	escapedBackslashes = strings.NewReplacer(`\`, "/", "%5c", "/", "%5C", "/")
 )
 
 // resolve resolves the dot segments of a path that begins with a slash. If cut

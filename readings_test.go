@@ -84,6 +84,8 @@ func TestAnyReadingMatches(t *testing.T) {
 		{"decoded after it is resolved", admin, "GET", "/a%2fb/../%61dmin", true},
 		{"too long to be read in every way", admin, "GET", "/x" + strings.Repeat("//", maxOddPath/2), true},
 		{"long and plain", admin, "GET", "/x" + strings.Repeat("/y", maxOddPath), false},
+		{"escaped twice", admin, "GET", "/%2561dmin", false},
+		{"escaped twice, dots", admin, "GET", "/admi%256e/%252e%252e/x", false},
 		{"never below it", admin, "GET", "/x/../y%2fz", false},
 
 		{"not the excepted path: escaped slash", private, "GET", "/admin/..%2fhealthz", true},
