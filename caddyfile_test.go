@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -236,6 +237,29 @@ func TestNothingAfterTheBlockIsIgnored(t *testing.T) {
 	} {
 		if err := new(Require).UnmarshalCaddyfile(caddyfile.NewTestDispenser(input)); err == nil {
 			t.Errorf("%q was accepted", input)
+		}
+	}
+}
+
+// TestEveryGlobalSettingIsInherited keeps the global option from taking a line
+// and dropping it.
+func TestEveryGlobalSettingIsInherited(t *testing.T) {
+	values := map[string]string{
+		"endpoint": "https://tenant.example", "issuer": "https://tenant.example/oidc", "jwks_uri": "https://tenant.example/keys",
+		"jwks_file": "keys.json", "trusted_ca_file": "ca.pem", "insecure_http": "", "algorithms": "ES256", "token_type": "any",
+		"leeway": "1s", "cache_size": "7", "refresh_interval": "1m", "refresh_cooldown": "2s", "max_stale": "3h", "fetch_timeout": "4s",
+		"realm": "here", "errors": "handle_errors",
+	}
+	for name := range globalSettings {
+		value, known := values[name]
+		d := caddyfile.NewTestDispenser("logto_auth {\n" + name + " " + value + "\n}")
+		d.Next()
+		global, site := new(Handler), new(Handler)
+		if err := unmarshalBlock(d, global, globalSettings, "", positions{}); err != nil || !known {
+			t.Errorf("%s cannot be tried: %v", name, err)
+		}
+		if site.inherit(global); !reflect.DeepEqual(site, global) {
+			t.Errorf("%s is not inherited", name)
 		}
 	}
 }

@@ -201,8 +201,8 @@ type Handler struct {
 	FetchTimeout caddy.Duration `json:"fetch_timeout,omitempty"`
 
 	// The path of a PEM file with the CA certificates to trust for the
-	// tenant's TLS. Default: the system's. Placeholders (`{env.*}`) are
-	// expanded when the config is loaded.
+	// tenant's TLS. Default: the system's. Placeholders (`{env.*}`,
+	// `{file.*}`) are expanded when the config is loaded.
 	TrustedCAFile string `json:"trusted_ca_file,omitempty"`
 
 	// If true, a tenant over plain http that is not loopback is allowed. Who

@@ -295,9 +295,9 @@ func routesOf(list caddyhttp.RouteList) []httproutes.Route {
 	return routes
 }
 
-// routeOf gives the config of a route. Caddy forgets the JSON of what it has
-// loaded. That are the matchers of a server's routes, before any handler is
-// loaded, and the handlers that come before the first one of ours. Their
+// routeOf gives the config of a route. Caddy drops the JSON of each module that
+// it has loaded. When the first handler of ours is provisioned, these are all
+// matchers of the server's own routes and the handlers before ours: their
 // config is taken from the modules themselves.
 func routeOf(route *caddyhttp.Route) httproutes.Route {
 	config := httproutes.Route{Group: route.Group, Handle: route.HandlersRaw, Terminal: route.Terminal}

@@ -329,7 +329,7 @@ func (v *validator) findKey(ctx context.Context, parsed *jws, now clock, who fun
 		snapshot = v.keys.AwaitKey(ctx, parsed.keyID, identify(who))
 	}
 	if snapshot == nil {
-		// Also after awaitKey: if its fetch fails with max_stale 0, no key is
+		// Also after AwaitKey: if its fetch fails with max_stale 0, no key is
 		// held any more.
 		return selectedKey{}, refuseKeysUnavailable(v.keys.RetryAfter(now()))
 	}
