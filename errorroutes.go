@@ -8,6 +8,13 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
+// Caddy loads the modules of a server in this order: its routes, its error
+// routes, its named routes. A handler of ours may be in each of them, and in
+// subroutes with error routes of their own. While it is provisioned, the JSON of
+// what Caddy has not loaded yet is still there, which tells where it is; see
+// provisioning. What Caddy has loaded is compiled, and only the subroutes in it
+// can still be changed, since these are compiled for each request.
+
 // guardErrorRoutes puts an errorGuard in front of the error routes that may
 // run for a request of the handler that is being provisioned. Nobody else can:
 // Caddy runs error routes also for requests that it fails before any route,

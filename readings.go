@@ -229,7 +229,11 @@ func otherReadings(r *http.Request) []reading {
 	return others
 }
 
-// pathReadings returns all readings of a path, which have no method yet.
+// pathReadings returns all readings of a path, which have no method yet. Caddy's
+// matchers look at path, and at rawPath only for patterns with a `%`; they clean
+// both. So of `/a%2fb/../c` the paths are `/a/b/../c` (cleaned by the matcher to
+// `/a/c`), `/a%2fb/.../c` (as sent), `/a/b/.../c` (decoded), `/a/c` (decoded,
+// then resolved) and `/c` (resolved, then decoded).
 func pathReadings(u *url.URL) []reading {
 	readings := []reading{{path: u.Path, rawPath: u.RawPath}}
 	for _, sent := range rootedPaths(u) {
@@ -282,8 +286,8 @@ func rootedPaths(u *url.URL) []string {
 }
 
 // standIn takes the place of a segment that Caddy's matchers would resolve:
-// they clean each path that they are given, but there is no cleaning three
-// dots. It matches what any segment matches, such as `/x*` and `[^/]+`.
+// they clean each path that they are given, and cleaning leaves three dots as
+// they are. It matches what any segment matches, such as `/x*` and `[^/]+`.
 const standIn = "..."
 
 // keepSegments returns the path in a form that stays as it is when it is

@@ -17,6 +17,7 @@ import (
 )
 
 // A survey looks at whole sites, for mistakes that no directive can see alone.
+// What a variable is set from is in survey_sources.go.
 // It only warns: what a handler of another module does inside is not known.
 
 // surveyedServer is what a survey looks at of one server.

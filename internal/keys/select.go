@@ -29,6 +29,9 @@ var (
 // set to be tried one by one, and an algorithm of the key's type and curve
 // also where the JWK has no `alg` (RFC 8725 section 3.1).
 //
+// That keyfunc returns this very key is asked once more: it is what the whole
+// package promises, and another version of keyfunc might not.
+//
 // With [ErrAlgorithm] the key is returned too, for messages.
 func (s *Snapshot) Select(token *jwt.Token) (*Key, crypto.PublicKey, error) {
 	kid, _ := token.Header["kid"].(string)
