@@ -262,7 +262,7 @@ func TestEveryGlobalSettingIsInherited(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if inherited, err := json.Marshal(site); err != nil || string(inherited) != string(given) {
+		if inherited, err := json.Marshal(site); err != nil || !bytes.Equal(inherited, given) {
 			t.Errorf("of %s is inherited %s, %v", given, inherited, err)
 		}
 	}
