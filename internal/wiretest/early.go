@@ -21,8 +21,15 @@ import (
 // SendEarly sends the header of a request in the early data of a resumed
 // connection (0-RTT), and keeps the server from completing the handshake until
 // it has answered.
+//
+// It skips the test under the race detector: quic-go's client (0.63.0) writes the
+// server's transport parameters in handleTransportParameters while a stream that
+// was opened early reads the remembered ones.
 func SendEarly(tb testing.TB, server *caddytest.Server, request Request) *Answer {
 	tb.Helper()
+	if underRace {
+		tb.Skip("quic-go's client has a data race of its own in early data")
+	}
 	config := server.TLS(http3.NextProtoH3)
 	tickets := &ticketCache{ClientSessionCache: tls.NewLRUClientSessionCache(1), put: make(chan struct{})}
 	config.ClientSessionCache = tickets

@@ -1,0 +1,6 @@
+//go:build race
+
+package wiretest
+
+// underRace reports whether the race detector is on.
+const underRace = true
