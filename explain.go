@@ -10,6 +10,12 @@ import (
 	"github.com/caddy-logto/caddy-logto-auth/internal/legible"
 )
 
+// explain says what a config would decide about a token, without serving it. A
+// walker (explain_routes.go) follows the request through the routes of the
+// adapted config and provisions the handlers of ours that it meets; these say
+// what they think (explain_checks.go). Only Caddy can really route a request, so
+// what the walker cannot know (explain_match.go) it says.
+
 // verdict is what a handler says of a token.
 type verdict string
 

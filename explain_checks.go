@@ -27,7 +27,10 @@ func (e *examination) add(name, found, asked string, refusal *Refusal) {
 	e.results = append(e.results, result)
 }
 
-// explainToken goes through what makes a token an access token of the tenant.
+// explainToken goes through what makes a token an access token of the tenant. A
+// request is refused at the first check that fails, and cheap ones come first.
+// Here all are made that still can be, since whoever asks wants to fix
+// everything at once; the verdict is that of the first one that failed.
 func (e *examination) explainToken(ctx context.Context) {
 	rules := &e.handler.validator.rules
 	parsed, refusal := parseJWS(e.token)
@@ -46,6 +49,8 @@ func (e *examination) explainToken(ctx context.Context) {
 	e.explainSignature(ctx, parsed)
 }
 
+// explainClaims goes through who a token is from and when it is valid, with the
+// very functions that judge requests.
 func (e *examination) explainClaims() {
 	rules, info, unix := &e.handler.validator.rules, e.info, e.now.Unix()
 	e.add("issuer", info.Issuer, strings.Join(rules.issuers, " "), rules.checkIssuer(info))
@@ -60,6 +65,9 @@ func (e *examination) explainClaims() {
 	}
 }
 
+// explainSignature asks for the key and verifies the signature. It waits for the
+// tenant like a request that finds no keys, but an unknown kid makes no further
+// fetch: these keys are as new as they can be.
 func (e *examination) explainSignature(ctx context.Context, parsed *jws) {
 	snapshot := e.handler.validator.keys.Await(ctx, keys.Nobody)
 	if snapshot == nil {
@@ -87,8 +95,10 @@ func (e *examination) explainSignature(ctx context.Context, parsed *jws) {
 func (e *examination) explainRequirements(q *requirements, asked askedOrganizations) {
 	info := e.info
 	if info == nil {
-		return
+		return // the claims could not be read, which was said already
 	}
+	// A logto_require asks for no audience. A logto_auth without one asks for
+	// that of an organization.
 	if len(q.audiences) > 0 || q == &e.handler.requirements {
 		audience := strings.Join(q.audiences, " ")
 		if q.model == modelOrganization {
@@ -121,6 +131,8 @@ func (e *examination) explainRequirements(q *requirements, asked askedOrganizati
 	}
 }
 
+// explainOrganization compares the token's organization with those asked for,
+// which may come from placeholders: then it shows what became of them.
 func (e *examination) explainOrganization(q *requirements, asked askedOrganizations) {
 	text := q.organization.mode
 	if q.organization.listed {

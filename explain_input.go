@@ -194,6 +194,8 @@ func showToken(token string) shownToken {
 	return shownToken{Header: readableSegment(parts[0]), Claims: readableSegment(parts[1])}
 }
 
+// readableSegment decodes a part of a token for people, signed or not: JSON, or
+// nothing.
 func readableSegment(segment string) json.RawMessage {
 	decoded, ok := decodeSegment(segment)
 	if !ok {

@@ -23,6 +23,7 @@ const (
 	yes
 )
 
+// not is what `not` makes of an answer: a maybe stays one.
 func (c certainty) not() certainty { return yes - c }
 
 // urlMatchers are the matchers that a URL and a method decide, each with the
@@ -136,6 +137,8 @@ func (q question) match(sets httproutes.MatcherSets, rewritten rewriters) (match
 	return matched, depends, nil
 }
 
+// matchOne judges one matcher of a set. It never guesses: what URL and method do
+// not decide, or what a handler before may have changed, is a maybe and is named.
 func (q question) matchOne(name string, raw json.RawMessage, rewritten rewriters) (certainty, []string, error) {
 	if name == "not" {
 		var sets httproutes.MatcherSets

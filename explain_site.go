@@ -90,6 +90,8 @@ func (s siteServer) name(sets httproutes.MatcherSets) string {
 	return strings.Join(texts, "; or ")
 }
 
+// nameHosts names hosts with the ports they are served on, as one would type
+// them. Without a host there are only ports, without ports only hosts.
 func (s siteServer) nameHosts(hosts []string) string {
 	var names []string
 	for _, host := range hosts {
