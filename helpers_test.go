@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -15,6 +18,7 @@ import (
 	"github.com/caddy-logto/caddy-logto-auth/internal/caddytest"
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant/devtenanttest"
+	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 )
 
 // serve runs a Caddyfile's sites with a tenant of their own, which the global
@@ -126,4 +130,101 @@ func parseChallenge(challenge string) (map[string]string, error) {
 		rest = quoted[end+1:]
 	}
 	return parameters, nil
+}
+
+// tenantOf is a tenant whose keys are read from a file, with room for a few
+// tokens.
+func tenantOf(tb testing.TB, jwks []byte, issuers ...string) *tenant {
+	tb.Helper()
+	return cachingTenantOf(tb, 100, jwks, issuers...)
+}
+
+// cachingTenantOf is tenantOf with room for another number of tokens.
+func cachingTenantOf(tb testing.TB, cacheSize int, jwks []byte, issuers ...string) *tenant {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), "jwks.json")
+	if err := os.WriteFile(path, jwks, 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	app := new(App)
+	tb.Cleanup(func() {
+		if err := app.Cleanup(); err != nil {
+			tb.Error(err)
+		}
+	})
+	t, err := app.tenant(keys.Config{
+		Issuers: issuers, JWKSFile: path,
+		RefreshInterval: time.Hour, RefreshCooldown: time.Minute, FetchTimeout: time.Minute, MaxStale: time.Hour,
+	}, cacheSize)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return t
+}
+
+// validatorOf is the validator of a site with default settings, whose issuers
+// are those of the keys that are held.
+func validatorOf(t *tenant) *validator {
+	v := &validator{keys: t.keys, tokens: t.tokens, rules: tokenRules{
+		algorithms: defaultAlgorithms,
+		types:      normalizeTypes([]string{defaultTokenType}),
+		leeway:     10,
+	}}
+	if held := t.keys.Held(); held != nil {
+		v.rules.issuers = held.Issuers()
+	}
+	return v
+}
+
+// fixed is a clock that stands.
+func fixed(at time.Time) clock { return func() time.Time { return at } }
+
+// cachedTenant is a tenant whose keys come from a file.
+type cachedTenant struct {
+	*devtenant.Tenant
+	keys  *keys.Set
+	cache *tokenCache
+	path  string
+}
+
+func newCachedTenant(tb testing.TB, algorithm string, cacheSize int) *cachedTenant {
+	tb.Helper()
+	const issuer = "https://tenant.example/oidc"
+	path := filepath.Join(tb.TempDir(), "jwks.json")
+	shared, err := newTenant(keys.Config{
+		Issuers: []string{issuer}, JWKSFile: path,
+		RefreshInterval: time.Minute, FetchTimeout: time.Second, MaxStale: time.Hour,
+	}, cacheSize)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	// A key set that has ended reads its file only when it is told to.
+	if err := shared.Destruct(); err != nil {
+		tb.Fatal(err)
+	}
+	tenant := &cachedTenant{devtenant.New(devtenant.Options{Issuer: issuer, Algorithm: algorithm}), shared.keys, shared.tokens, path}
+	tenant.publish(tb, tenant.JWKS())
+	return tenant
+}
+
+// publish lets the key set know these keys.
+func (tenant *cachedTenant) publish(tb testing.TB, jwks []byte) {
+	tb.Helper()
+	if err := os.WriteFile(tenant.path, jwks, 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	if err := tenant.keys.ReadFile(); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// validator is that of a site with default rules.
+func (tenant *cachedTenant) validator() *validator {
+	return &validator{keys: tenant.keys, tokens: tenant.cache, rules: tokenRules{
+		algorithms: defaultAlgorithms, types: []string{defaultTokenType}, issuers: []string{tenant.Issuer()}, leeway: 10,
+	}}
+}
+
+func (tenant *cachedTenant) token(scope string) string {
+	return tenant.Token(devtenant.TokenRequest{Resource: "https://api.example.com", Scope: scope})
 }

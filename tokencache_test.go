@@ -6,8 +6,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -291,56 +289,6 @@ func snapshotOf(tb testing.TB, kids ...string) *keys.Snapshot {
 		jwks = append(jwks, rsaJWK(kid, nil))
 	}
 	return tenantOf(tb, mustJSON(tb, map[string]any{"keys": jwks}), capturedIssuer).keys.Held()
-}
-
-// cachedTenant is a tenant whose keys come from a file.
-type cachedTenant struct {
-	*devtenant.Tenant
-	keys  *keys.Set
-	cache *tokenCache
-	path  string
-}
-
-func newCachedTenant(tb testing.TB, algorithm string, cacheSize int) *cachedTenant {
-	tb.Helper()
-	const issuer = "https://tenant.example/oidc"
-	path := filepath.Join(tb.TempDir(), "jwks.json")
-	shared, err := newTenant(keys.Config{
-		Issuers: []string{issuer}, JWKSFile: path,
-		RefreshInterval: time.Minute, FetchTimeout: time.Second, MaxStale: time.Hour,
-	}, cacheSize)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	// A key set that has ended reads its file only when it is told to.
-	if err := shared.Destruct(); err != nil {
-		tb.Fatal(err)
-	}
-	tenant := &cachedTenant{devtenant.New(devtenant.Options{Issuer: issuer, Algorithm: algorithm}), shared.keys, shared.tokens, path}
-	tenant.publish(tb, tenant.JWKS())
-	return tenant
-}
-
-// publish lets the key set know these keys.
-func (tenant *cachedTenant) publish(tb testing.TB, jwks []byte) {
-	tb.Helper()
-	if err := os.WriteFile(tenant.path, jwks, 0o600); err != nil {
-		tb.Fatal(err)
-	}
-	if err := tenant.keys.ReadFile(); err != nil {
-		tb.Fatal(err)
-	}
-}
-
-// validator is that of a site with default rules.
-func (tenant *cachedTenant) validator() *validator {
-	return &validator{keys: tenant.keys, tokens: tenant.cache, rules: tokenRules{
-		algorithms: defaultAlgorithms, types: []string{defaultTokenType}, issuers: []string{tenant.Issuer()}, leeway: 10,
-	}}
-}
-
-func (tenant *cachedTenant) token(scope string) string {
-	return tenant.Token(devtenant.TokenRequest{Resource: "https://api.example.com", Scope: scope})
 }
 
 // admitted validates a token that must be admitted.

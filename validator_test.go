@@ -5,8 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -17,53 +15,6 @@ import (
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
 	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 )
-
-// tenantOf is a tenant whose keys are read from a file, with room for a few
-// tokens.
-func tenantOf(tb testing.TB, jwks []byte, issuers ...string) *tenant {
-	tb.Helper()
-	return cachingTenantOf(tb, 100, jwks, issuers...)
-}
-
-// cachingTenantOf is tenantOf with room for another number of tokens.
-func cachingTenantOf(tb testing.TB, cacheSize int, jwks []byte, issuers ...string) *tenant {
-	tb.Helper()
-	path := filepath.Join(tb.TempDir(), "jwks.json")
-	if err := os.WriteFile(path, jwks, 0o600); err != nil {
-		tb.Fatal(err)
-	}
-	app := new(App)
-	tb.Cleanup(func() {
-		if err := app.Cleanup(); err != nil {
-			tb.Error(err)
-		}
-	})
-	t, err := app.tenant(keys.Config{
-		Issuers: issuers, JWKSFile: path,
-		RefreshInterval: time.Hour, RefreshCooldown: time.Minute, FetchTimeout: time.Minute, MaxStale: time.Hour,
-	}, cacheSize)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return t
-}
-
-// validatorOf is the validator of a site with default settings, whose issuers
-// are those of the keys that are held.
-func validatorOf(t *tenant) *validator {
-	v := &validator{keys: t.keys, tokens: t.tokens, rules: tokenRules{
-		algorithms: defaultAlgorithms,
-		types:      normalizeTypes([]string{defaultTokenType}),
-		leeway:     10,
-	}}
-	if held := t.keys.Held(); held != nil {
-		v.rules.issuers = held.Issuers()
-	}
-	return v
-}
-
-// fixed is a clock that stands.
-func fixed(at time.Time) clock { return func() time.Time { return at } }
 
 func TestValidatorAcceptsEveryAsymmetricAlgorithm(t *testing.T) {
 	for _, algorithm := range defaultAlgorithms {
