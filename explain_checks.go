@@ -30,7 +30,8 @@ func (e *examination) add(name, found, asked string, refusal *Refusal) {
 // explainToken goes through what makes a token an access token of the tenant. A
 // request is refused at the first check that fails, and cheap ones come first.
 // Here all are made that still can be, since whoever asks wants to fix
-// everything at once; the verdict is that of the first one that failed.
+// everything at once. The verdict is not taken from them: it is what the handler
+// itself decides, as in a request.
 func (e *examination) explainToken(ctx context.Context) {
 	rules := &e.handler.validator.rules
 	parsed, refusal := parseJWS(e.token)
