@@ -123,7 +123,7 @@ func BenchmarkMemoryOf100Tenants(b *testing.B) {
 			if err := held[i].RefreshNow(b.Context()); err != nil {
 				b.Fatal(err)
 			}
-			held[i].source.close() // what idleConnTimeout does
+			held[i].client.CloseIdleConnections() // what idleConnTimeout does
 		}
 		server.CloseClientConnections()
 		perTenant = float64(live()-before) / tenants

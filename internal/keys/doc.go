@@ -8,6 +8,7 @@
 //     identity.
 //   - [Environment] is what a config lends to a set: logger, storage, observer.
 //     A set outlives configs and holds on to none of it.
+//   - [Set.HTTPClient] is how the tenant is talked to, by sign-ins as well.
 //   - [Inspect] looks at a tenant once and says what is wrong with it.
 //
 // A set lives from [New] to [Set.Destruct]. In between one goroutine makes all

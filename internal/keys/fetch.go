@@ -15,9 +15,6 @@ type keySource interface {
 	// full from the source, not as the word that nothing has changed. It is
 	// called by one goroutine at a time and ends with the context.
 	fetch(ctx context.Context, unconditional bool) (*fetched, error)
-
-	// close lets go of what the source holds open.
-	close()
 }
 
 // fetched is an accepted answer of a source.
@@ -36,16 +33,6 @@ type tenantSource struct {
 	last    *fetched // of the last 200
 	etag    string   // of last; empty before it and after a failure
 }
-
-func newTenantSource(cfg Config) (*tenantSource, error) {
-	client, err := newTenantClient(cfg)
-	if err != nil {
-		return nil, err
-	}
-	return &tenantSource{cfg: cfg, client: client}, nil
-}
-
-func (s *tenantSource) close() { s.client.CloseIdleConnections() }
 
 // fetch asks for the discovery document when it is not known yet, and again
 // when the keys cannot be had, so that keys that have moved are found.
@@ -116,8 +103,6 @@ func (s *tenantSource) fetchKeys(ctx context.Context) (*fetched, error) {
 // fileSource reads keys from a file. It has no state, so it may also be read
 // beside the refresher.
 type fileSource struct{ path string }
-
-func (s fileSource) close() {}
 
 func (s fileSource) fetch(context.Context, bool) (*fetched, error) {
 	document, err := readBounded(s.path)

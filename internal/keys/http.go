@@ -22,6 +22,12 @@ const (
 	// idleConnTimeout is long enough for discovery and keys to share a
 	// connection, and short against refresh_interval.
 	idleConnTimeout = 30 * time.Second
+
+	// maxIdleConns matters to sign-ins before a tenant without HTTP/2, where
+	// each token request needs a connection of its own: of up to 64 at once
+	// (session.Gate) so many are kept, so that the next do not begin with a
+	// handshake each. The keys, and Logto Cloud's HTTP/2, need one.
+	maxIdleConns = 16
 )
 
 // newTenantClient returns the HTTP client for one tenant. It has a transport
@@ -46,7 +52,7 @@ func newTenantClient(cfg Config) (*http.Client, error) {
 			ResponseHeaderTimeout:  cfg.FetchTimeout,
 			MaxResponseHeaderBytes: maxResponseHeader,
 			ForceAttemptHTTP2:      true, // lost otherwise with a DialContext or TLSClientConfig of one's own
-			MaxIdleConnsPerHost:    1,
+			MaxIdleConnsPerHost:    maxIdleConns,
 			IdleConnTimeout:        idleConnTimeout,
 		},
 	}, nil

@@ -36,7 +36,7 @@ func connected(t *testing.T, tenant *devtenant.Tenant, cfg Config) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newBenchOver(t, tenant, ks.source.(*tenantSource).client.Transport, cfg, nil)
+	return newBenchOver(t, tenant, ks.HTTPClient().Transport, cfg, nil)
 }
 
 func TestTrustedCAFile(t *testing.T) {
@@ -63,7 +63,7 @@ func TestTrustedCAFile(t *testing.T) {
 func TestTLSFailureIsLoggedOnceAndItsRecoveryOnce(t *testing.T) {
 	server := devtenanttest.NewTLSServer(t, devtenant.Options{Algorithm: "ES256"})
 	b := connected(t, server.Tenant, overHTTPS(server.Server))
-	transport := b.ks.source.(*tenantSource).client.Transport.(*http.Transport)
+	transport := b.ks.HTTPClient().Transport.(*http.Transport)
 	trusted := transport.TLSClientConfig.RootCAs
 	transport.TLSClientConfig.RootCAs = nil
 	for range 5 {

@@ -51,13 +51,15 @@ func Inspect(ctx context.Context, cfg Config, leeway time.Duration) (*Inspection
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	source, err := newTenantSource(cfg)
+	client, err := newTenantClient(cfg)
 	if err != nil {
 		return nil, err
 	}
-	defer source.close()
-	transport := &notingTransport{RoundTripper: source.client.Transport}
-	source.client.Transport = transport
+	defer client.CloseIdleConnections()
+	transport := &notingTransport{RoundTripper: client.Transport}
+	noting := *client
+	noting.Transport = transport
+	source := &tenantSource{cfg: cfg, client: &noting}
 	ctx, cancel := context.WithTimeout(ctx, cfg.FetchTimeout)
 	defer cancel()
 	got, err := source.fetch(ctx, true)

@@ -62,6 +62,7 @@ func (s *Snapshot) FetchedAt() time.Time { return s.fetchedAt }
 // pointer; one goroutine fetches, whoever asks for it.
 type Set struct {
 	cfg    Config
+	client *http.Client
 	source keySource
 	store  *keyStore // nil if keys are never stored
 
@@ -95,17 +96,17 @@ func New(cfg Config, afterRound func(s *Snapshot, now time.Time)) (*Set, error) 
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	ks := &Set{cfg: cfg, afterRound: afterRound, maxStale: cfg.MaxStale, wake: make(chan struct{}, 1)}
+	client, err := newTenantClient(cfg)
+	if err != nil {
+		return nil, err
+	}
+	ks := &Set{cfg: cfg, client: client, afterRound: afterRound, maxStale: cfg.MaxStale, wake: make(chan struct{}, 1)}
 	if cfg.JWKSFile != "" {
 		ks.source = fileSource{path: cfg.JWKSFile}
 		// A file has no outage to wait out; its last good keys stay.
 		ks.maxStale = forever
 	} else {
-		source, err := newTenantSource(cfg)
-		if err != nil {
-			return nil, err
-		}
-		ks.source = source
+		ks.source = &tenantSource{cfg: cfg, client: client}
 		if cfg.MaxStale > 0 {
 			ks.store = &keyStore{cfg: cfg}
 		}
@@ -150,13 +151,20 @@ func (ks *Set) Serving() bool {
 	return ks.started && !ks.closed
 }
 
-// ReachThrough replaces how the tenant is reached, before anything is fetched.
-// Tests put a tenant in memory there.
-func (ks *Set) ReachThrough(transport http.RoundTripper) {
-	if source, ok := ks.source.(*tenantSource); ok {
-		source.client.Transport = transport
-	}
-}
+// HTTPClient returns the client for all requests to the tenant: it has the
+// tenant's own connections, CA and proxy, and bounds how long the header of an
+// answer may be and how long it may take. There is one also where the keys
+// come from a file, since a sign-in talks to the tenant then, too. Its idle
+// connections are closed when the set ends.
+//
+// internal/tokenendpoint uses its Transport only: the redirect policy is made
+// for keys.
+func (ks *Set) HTTPClient() *http.Client { return ks.client }
+
+// ReachThrough replaces how the tenant is reached, before anything is fetched
+// and before anybody has taken the Transport of HTTPClient. Tests put a tenant
+// in memory there.
+func (ks *Set) ReachThrough(transport http.RoundTripper) { ks.client.Transport = transport }
 
 // Destruct implements caddy.Destructor. It is the only end of a key set: a
 // reload that fails half-way stops the new app while the old config serves.
@@ -176,7 +184,7 @@ func (ks *Set) Destruct() error {
 	case <-ended:
 	case <-grace.C:
 	}
-	ks.source.close()
+	ks.client.CloseIdleConnections()
 	return nil
 }
 
