@@ -115,10 +115,14 @@ func TestMessagesOfOtherFormatsAreNothing(t *testing.T) {
 		"another flow's format":            {flow, "\x02" + binding + hour + "\x03", false},
 		"a flow with an octet behind":      {flow, "\x01" + binding + hour + "\x03\x00", false},
 		"a flow of another time":           {flow, "\x01" + binding + far + "\x03", false},
-		"a state":                          {state, "\x01" + id + binding + hour + "\x01/\x01i\x01r\x00", true},
-		"another state's format":           {state, "\x02" + id + binding + hour + "\x01/\x01i\x01r\x00", false},
-		"a state of neither kind":          {state, "\x01" + id + binding + hour + "\x01/\x01i\x01r\x02", false},
-		"a state with an octet behind":     {state, "\x01" + id + binding + hour + "\x01/\x01i\x01r\x00\x00", false},
+		"a state":                          {state, "\x02" + id + binding + hour + "\x01/\x01i\x01r\x00\x00\x00\x00", true},
+		"a state that asked for something": {state, "\x02" + id + binding + hour + "\x01/\x01i\x01r\x01\x01a\x01\x01s\x02\x01a\x01b", true},
+		"another state's format":           {state, "\x03" + id + binding + hour + "\x01/\x01i\x01r\x00\x00\x00\x00", false},
+		"the earlier state's format":       {state, "\x01" + id + binding + hour + "\x01/\x01i\x01r\x00", false},
+		"a state of the earlier length":    {state, "\x02" + id + binding + hour + "\x01/\x01i\x01r\x00", false},
+		"a state of neither kind":          {state, "\x02" + id + binding + hour + "\x01/\x01i\x01r\x02\x00\x00\x00", false},
+		"a state with an octet behind":     {state, "\x02" + id + binding + hour + "\x01/\x01i\x01r\x00\x00\x00\x00\x00", false},
+		"a state with a long list":         {state, "\x02" + id + binding + hour + "\x01/\x01i\x01r\x00\x00\x03\x00", false},
 		"a session":                        {session, "\x01" + id + "\x01u\x00" + hour + "\x00\x00\x00\x00\x00", true},
 		"a session far in the future":      {session, "\x01" + id + "\x01u\x00" + hour + far + "\x00\x00\x00\x00", false},
 		"a list longer than the rest":      {session, "\x01" + id + "\x01u\x00" + hour + "\x00\x00\x05\x00\x00", false},
@@ -212,7 +216,7 @@ func FuzzSession(f *testing.F) {
 	flow, _ := Flow{}.Start(testTime, false)
 	for i, value := range []string{
 		sealed, sealed + "=", sealed[:len(sealed)-1], ring.SealFlow(site, flow),
-		ring.SealState(site, flow.NewState(testTime, testIssuer, "https://www.example.com/.logto/callback", "/")),
+		mustSealState(f, ring, site, flow.NewState(testTime, testIssuer, "https://www.example.com/.logto/callback", "/")),
 		mustSeal(f, ring, testSite(f, "app.example.com"), s),
 	} {
 		f.Add(value, uint(i), "A")

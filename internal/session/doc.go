@@ -28,8 +28,10 @@
 //	flow, _ := ring.FindFlow(site, r.Header["Cookie"])
 //	flow, err = flow.Start(now, admitted)               // ErrLoop: the page
 //	state := flow.NewState(now, issuer, redirectURI, session.ReturnPath(returnTo, prefix))
+//	state.Resource, state.Scopes, state.Resources = …   // what is asked for
+//	text, err := ring.SealState(site, state)            // error: 500, too much
 //	// Set-Cookie: site.SetFlow(ring.SealFlow(site, flow))
-//	// Location: state=ring.SealState(site, state),
+//	// Location: state=text,
 //	//   code_challenge=flow.Challenge(state), nonce=flow.Nonce(state)
 //
 // # A sign-in ends
@@ -43,7 +45,7 @@
 //	answer, err := ledger.Do(r.Context(), state.ID(), func(ctx context.Context) (answer, error) {
 //		// gate.Enter, the token request with flow.Verifier(state), the ID
 //		// token with flow.Nonce(state), then
-//		s := session.New(subject, now)                 // and its fields
+//		s := session.New(subject, now)                 // and its fields, some from the state
 //		fitted, leftOut, err := s.Fit(preferredClaims) // leftOut: one WARN
 //		refresher.Remember(fitted, target, token)      // whether it fits or not
 //		value, err := ring.SealSession(site, fitted)

@@ -64,7 +64,7 @@ func TestTwoFlowsAreNone(t *testing.T) {
 		"two":                 {pair(one) + pair(other), false},
 		"one that opens":      {pair("x") + pair(one), true},
 		"a session as flow":   {pair(mustSeal(t, ring, site, testSession(testTime))), false},
-		"a state as flow":     {pair(ring.SealState(site, State{id: strings.Repeat("i", 16), bindingHash: strings.Repeat("b", 32)})), false},
+		"a state as flow":     {pair(mustSealState(t, ring, site, State{id: strings.Repeat("i", 16), bindingHash: strings.Repeat("b", 32)})), false},
 		"another site's flow": {pair(ring.SealFlow(testSite(t, "x.example.com"), mustStart(t, Flow{}, testTime))), false},
 		"far too many":        {strings.Repeat(pair("x"), maxTried) + pair(one), false},
 	} {

@@ -62,6 +62,15 @@ func testToken(now time.Time, value string) Token {
 	return Token{Value: value, IssuedAt: now.Unix(), ExpiresAt: now.Unix() + 3600}
 }
 
+func mustSealState(tb testing.TB, ring *KeyRing, site Site, s State) string {
+	tb.Helper()
+	text, err := ring.SealState(site, s)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return text
+}
+
 func mustSeal(tb testing.TB, ring *KeyRing, site Site, s *Session) string {
 	tb.Helper()
 	value, err := ring.SealSession(site, s)

@@ -8,10 +8,12 @@ import (
 
 // ErrState says that a callback's state is none of ours: it was made for
 // another site, app or secret, altered, or made up. ErrStateExpired says that
-// it was ours, over an hour ago.
+// it was ours, over an hour ago. ErrStateTooLong says that a sign-in asks for
+// more than an address can say.
 var (
 	ErrState        = errors.New("the state is not one that this site sealed")
 	ErrStateExpired = errors.New("the sign-in was started over an hour ago")
+	ErrStateTooLong = errors.New("the state of the sign-in is too long for an address: it asks for too many scopes and resources")
 )
 
 // State goes with a browser to Logto and comes back with the callback. It is
@@ -25,6 +27,12 @@ type State struct {
 	ReturnPath string
 	// Issuer and RedirectURI are those that the sign-in was started with.
 	Issuer, RedirectURI string
+	// Resource is what the code is exchanged for; it may be empty. Scopes and
+	// Resources are what the sign-in asked for, for [Session]. They are in the
+	// state since the callback may come to another logto_auth of the site than
+	// the one that started, and to another process with another config.
+	Resource          string
+	Scopes, Resources []string
 	// Again says that this sign-in is the second attempt of one whose state
 	// came back to a browser with another flow. There is no third.
 	Again bool
@@ -44,8 +52,8 @@ func (f Flow) NewState(now time.Time, issuer, redirectURI, returnPath string) St
 // ID is the key of this sign-in in the ledger.
 func (s State) ID() string { return encodeID([]byte(s.id)) }
 
-// SealState makes the text of a state.
-func (k *KeyRing) SealState(site Site, s State) string {
+// SealState makes the text of a state. Its only error is ErrStateTooLong.
+func (k *KeyRing) SealState(site Site, s State) (string, error) {
 	w := writer{stateFormat}
 	w = append(w, s.id...)
 	w = append(w, s.bindingHash...)
@@ -58,7 +66,14 @@ func (k *KeyRing) SealState(site Site, s State) string {
 		again = 1
 	}
 	w.number(again)
-	return k.seal(forState, site.flow, site.host, w)
+	w.text(s.Resource)
+	w.list(s.Scopes)
+	w.list(s.Resources)
+	text := k.seal(forState, site.flow, site.host, w)
+	if len(text) > maxSealed {
+		return "", ErrStateTooLong
+	}
+	return text, nil
 }
 
 // OpenState opens the state of a callback at this site. A state that was
@@ -79,6 +94,7 @@ func (k *KeyRing) OpenState(site Site, text, issuer, redirectURI string, now tim
 		ReturnPath: r.text(), Issuer: r.text(), RedirectURI: r.text(),
 	}
 	again := r.number()
+	s.Resource, s.Scopes, s.Resources = r.text(), r.list(), r.list()
 	if s.Again = again == 1; again > 1 || !r.ended() || s.Issuer != issuer || s.RedirectURI != redirectURI {
 		return State{}, ErrState
 	}

@@ -2,6 +2,8 @@ package session
 
 import (
 	"errors"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,9 +15,12 @@ func TestStates(t *testing.T) {
 	ring, site := testRing(t), testSite(t, "www.example.com")
 	flow := mustStart(t, Flow{}, testTime)
 	state := flow.NewState(testTime, testIssuer, testRedirect, "/members?page=2")
+	state.Resource = "https://api.example.com"
+	state.Scopes = []string{"openid", "offline_access", "read:products"}
+	state.Resources = []string{"https://api.example.com", "urn:logto:resource:organizations"}
 	again := state
 	again.Again = true
-	text := ring.SealState(site, state)
+	text := mustSealState(t, ring, site, state)
 	for _, test := range []struct {
 		name             string
 		text             string
@@ -25,7 +30,7 @@ func TestStates(t *testing.T) {
 		want             error
 	}{
 		{"at once", text, site, testIssuer, testRedirect, testTime, nil},
-		{"again", ring.SealState(site, again), site, testIssuer, testRedirect, testTime, nil},
+		{"again", mustSealState(t, ring, site, again), site, testIssuer, testRedirect, testTime, nil},
 		{"after an hour", text, site, testIssuer, testRedirect, testTime.Add(time.Hour), nil},
 		{"after more than an hour", text, site, testIssuer, testRedirect, testTime.Add(time.Hour + time.Millisecond), ErrStateExpired},
 		{"of another site", text, testSite(t, "app.example.com"), testIssuer, testRedirect, testTime, ErrState},
@@ -34,7 +39,7 @@ func TestStates(t *testing.T) {
 		{"with another redirect URI", text, site, testIssuer, testRedirect + "/", testTime, ErrState},
 		{"a flow", ring.SealFlow(site, flow), site, testIssuer, testRedirect, testTime, ErrState},
 		{"a session", mustSeal(t, ring, site, testSession(testTime)), site, testIssuer, testRedirect, testTime, ErrState},
-		{"of another app", ringOf(t, testIssuer, "x").SealState(site, state), site, testIssuer, testRedirect, testTime, ErrState},
+		{"of another app", mustSealState(t, ringOf(t, testIssuer, "x"), site, state), site, testIssuer, testRedirect, testTime, ErrState},
 		{"none", "", site, testIssuer, testRedirect, testTime, ErrState},
 		{"made up", strings.Repeat("A", 400), site, testIssuer, testRedirect, testTime, ErrState},
 	} {
@@ -43,14 +48,14 @@ func TestStates(t *testing.T) {
 			t.Errorf("%s: %v", test.name, err)
 		}
 		if errors.Is(test.want, ErrState) {
-			if got != (State{}) {
+			if !reflect.DeepEqual(got, State{}) {
 				t.Errorf("%s: %+v", test.name, got)
 			}
 			continue
 		}
 		want := state
 		want.Again = test.name == "again"
-		if got != want || got.ID() != state.ID() || !flow.Started(got) {
+		if !reflect.DeepEqual(got, want) || got.ID() != state.ID() || !flow.Started(got) {
 			t.Errorf("%s: it is %+v", test.name, got)
 		}
 	}
@@ -65,6 +70,58 @@ func TestStates(t *testing.T) {
 	}
 }
 
+// What a sign-in asks for comes back as it was, nothing and empty texts too.
+func TestWhatAStateAskedFor(t *testing.T) {
+	ring, site := testRing(t), testSite(t, "www.example.com")
+	flow := mustStart(t, Flow{}, testTime)
+	for _, asked := range []struct {
+		resource          string
+		scopes, resources []string
+	}{
+		{"", nil, nil},
+		{"r", nil, []string{"r"}},
+		{"", []string{"openid"}, nil},
+		{"", []string{"a", "", "b"}, []string{""}},
+		{"scope", []string{"a\x00b", "é"}, []string{"https://api.example.com", "urn:logto:resource:organizations"}},
+	} {
+		state := flow.NewState(testTime, testIssuer, testRedirect, "/")
+		state.Resource, state.Scopes, state.Resources = asked.resource, asked.scopes, asked.resources
+		got, err := ring.OpenState(site, mustSealState(t, ring, site, state), testIssuer, testRedirect, testTime)
+		if err != nil || !reflect.DeepEqual(got, state) {
+			t.Errorf("%+v is %+v, %v", state, got, err)
+		}
+	}
+}
+
+// What asks for too much is refused where it starts, not by a server on the
+// way; and what is sealed opens.
+func TestAStateIsBounded(t *testing.T) {
+	ring, site := testRing(t), testSite(t, "www.example.com")
+	state := mustStart(t, Flow{}, testTime).NewState(testTime, testIssuer, testRedirect, "/"+strings.Repeat("x", maxReturnPath-1))
+	sealed := 0
+	for n := range 400 {
+		state.Scopes = slices.Repeat([]string{strings.Repeat("s", 20)}, n)
+		text, err := ring.SealState(site, state)
+		if err != nil {
+			if !errors.Is(err, ErrStateTooLong) || text != "" {
+				t.Fatalf("%d scopes: %q, %v", n, text, err)
+			}
+			continue
+		}
+		sealed = n
+		if got, err := ring.OpenState(site, text, testIssuer, testRedirect, testTime); err != nil || len(got.Scopes) != n || len(text) > 12_000 {
+			t.Fatalf("%d scopes in %d characters: %v", n, len(text), err)
+		}
+	}
+	if sealed < 250 || sealed > 350 {
+		t.Errorf("%d scopes fit", sealed)
+	}
+	state.Scopes, state.Resources = nil, []string{strings.Repeat("r", 12_000)}
+	if _, err := ring.SealState(site, state); !errors.Is(err, ErrStateTooLong) {
+		t.Errorf("a long resource: %v", err)
+	}
+}
+
 // The longest return path stays far below the lengths of addresses that
 // servers take.
 func TestTheLongestStateOpens(t *testing.T) {
@@ -73,7 +130,7 @@ func TestTheLongestStateOpens(t *testing.T) {
 	if len(path) != maxReturnPath {
 		t.Fatalf("the path has %d octets", len(path))
 	}
-	text := ring.SealState(site, mustStart(t, Flow{}, testTime).NewState(testTime, testIssuer, testRedirect, path))
+	text := mustSealState(t, ring, site, mustStart(t, Flow{}, testTime).NewState(testTime, testIssuer, testRedirect, path))
 	if got, err := ring.OpenState(site, text, testIssuer, testRedirect, testTime); err != nil || got.ReturnPath != path || len(text) > 4000 {
 		t.Errorf("a state of %d octets: %v", len(text), err)
 	}
