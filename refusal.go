@@ -40,6 +40,14 @@ const (
 	ReasonInsufficientScope   Reason = "insufficient_scope"     // scopes are missing
 	ReasonClaimMismatch       Reason = "claim_mismatch"         // a claim does not have a required value
 	ReasonCrossOrigin         Reason = "cross_origin"           // a cookie token used from another origin
+	ReasonNoSession           Reason = "no_session"             // neither a token nor a session, where `sign_in` is set
+	ReasonSessionExpired      Reason = "session_expired"        // the session is past its `lifetime` or `idle`, or cannot get a new token
+	ReasonSessionEnded        Reason = "session_ended"          // signed out, or replaced by another sign-in
+	ReasonRefreshRefused      Reason = "refresh_refused"        // Logto gives this session no new token any more
+	ReasonSignInState         Reason = "sign_in_state"          // the answer belongs to no sign-in that this browser may complete
+	ReasonSignInRefused       Reason = "sign_in_refused"        // the sign-in cannot be begun, or its answer was not accepted
+	ReasonSignInLoop          Reason = "sign_in_loop"           // signing in worked five times in a row, the session never did
+	ReasonTenantUnavailable   Reason = "tenant_unavailable"     // the token endpoint does not answer, or refuses the application
 )
 
 // reasons are all of them, in the order of the contract's table.
@@ -52,6 +60,8 @@ var reasons = []Reason{
 	ReasonKeysUnavailable,
 	ReasonWrongAudience, ReasonOrganizationForbid, ReasonMissingOrganization, ReasonWrongOrganization,
 	ReasonInsufficientScope, ReasonClaimMismatch, ReasonCrossOrigin,
+	ReasonNoSession, ReasonSessionExpired, ReasonSessionEnded, ReasonRefreshRefused,
+	ReasonSignInState, ReasonSignInRefused, ReasonSignInLoop, ReasonTenantUnavailable,
 }
 
 // The error codes of RFC 6750 section 3.1.
@@ -74,6 +84,7 @@ const (
 	textOrganizationInvalid = "Organization ID mismatch"
 	textClaimMismatch       = "Claim requirement not met"
 	textCrossOrigin         = "Cross-origin request refused"
+	textTenantUnavailable   = "Sign-in is temporarily unavailable"
 )
 
 // Refusal says why a request is not admitted and how the client is told. It
