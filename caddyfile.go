@@ -48,6 +48,20 @@ func init() {
 //	    trusted_origins       <origin...>
 //	    forward_claim         <path> <header>
 //	    strip_token
+//	    sign_in <app id> <app secret> {
+//	        path            <prefix>
+//	        scopes          <scope...>
+//	        offline         on|off
+//	        lifetime        <duration>
+//	        idle            <duration>
+//	        prompt          login|consent|select_account
+//	        ui_locales      <language...>
+//	        unauthenticated auto|401
+//	        forward_token
+//	        base_url        <url>
+//	        signed_out      <path|url>
+//	        session_key     <base64...>
+//	    }
 //	    resource_metadata {
 //	        resource      <url>
 //	        scopes        <scope...>
@@ -70,8 +84,8 @@ func init() {
 //	    report_only
 //	}
 //
-// claim, token_from and forward_claim may be repeated; the block of
-// resource_metadata and each of its lines may be left out.
+// claim, token_from and forward_claim may be repeated; the blocks of sign_in
+// and resource_metadata and each of their lines may be left out.
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return h.unmarshal(d, positions{})
 }

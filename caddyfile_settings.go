@@ -31,6 +31,7 @@ var handlerSettings = map[string]setting[Handler]{
 	"trusted_origins":       {parse: func(h *Handler, a args) error { return a.list(&h.TrustedOrigins) }},
 	"forward_claim":         {repeatable: true, parse: func(h *Handler, a args) error { return a.forwardClaim(&h.ForwardClaims) }},
 	"strip_token":           {parse: func(h *Handler, a args) error { return a.flag(&h.StripToken) }},
+	"sign_in":               {block: true, parse: func(h *Handler, a args) error { return a.signIn(&h.SignIn) }},
 	"resource_metadata":     {block: true, parse: func(h *Handler, a args) error { return a.resourceMetadata(&h.ResourceMetadata) }},
 	"audience_mismatch":     {parse: func(h *Handler, a args) error { return a.status(&h.AudienceMismatch) }},
 	"errors":                {parse: func(h *Handler, a args) error { return a.text(&h.Errors) }},
@@ -76,6 +77,22 @@ var metadataSettings = map[string]setting[ResourceMetadata]{
 	"scopes":        {parse: func(m *ResourceMetadata, a args) error { return a.list(&m.Scopes) }},
 	"name":          {parse: func(m *ResourceMetadata, a args) error { return a.text(&m.Name) }},
 	"documentation": {parse: func(m *ResourceMetadata, a args) error { return a.text(&m.Documentation) }},
+}
+
+// signInSettings are the lines of a sign_in block.
+var signInSettings = map[string]setting[SignIn]{
+	"path":            {parse: func(s *SignIn, a args) error { return a.text(&s.Path) }},
+	"scopes":          {parse: func(s *SignIn, a args) error { return a.list(&s.Scopes) }},
+	"offline":         {parse: func(s *SignIn, a args) error { return a.onOff(&s.Offline) }},
+	"lifetime":        {parse: func(s *SignIn, a args) error { return a.positiveDuration(&s.Lifetime) }},
+	"idle":            {parse: func(s *SignIn, a args) error { return a.positiveDuration(&s.Idle) }},
+	"prompt":          {parse: func(s *SignIn, a args) error { return a.text(&s.Prompt) }},
+	"ui_locales":      {parse: func(s *SignIn, a args) error { return a.list(&s.UILocales) }},
+	"unauthenticated": {parse: func(s *SignIn, a args) error { return a.text(&s.Unauthenticated) }},
+	"forward_token":   {parse: func(s *SignIn, a args) error { return a.flag(&s.ForwardToken) }},
+	"base_url":        {parse: func(s *SignIn, a args) error { return a.text(&s.BaseURL) }},
+	"signed_out":      {parse: func(s *SignIn, a args) error { return a.text(&s.SignedOut) }},
+	"session_key":     {parse: func(s *SignIn, a args) error { return a.list(&s.SessionKeys) }},
 }
 
 // What the blocks of the global option and of logto_require say of the
@@ -149,6 +166,19 @@ func (a args) flag(field *bool) error {
 		return a.Errf("%s takes no value; leave the line out to switch it off", a.word)
 	}
 	*field = true
+	return nil
+}
+
+// onOff takes one of two words, for a flag that is on by default.
+func (a args) onOff(field **bool) error {
+	var word string
+	if err := a.text(&word); err != nil {
+		return err
+	}
+	if word != "on" && word != "off" {
+		return a.Errf("%s: %q is neither on nor off", a.word, word)
+	}
+	*field = new(word == "on")
 	return nil
 }
 
@@ -271,6 +301,20 @@ func (a args) forwardClaim(field *[]ForwardClaim) error {
 	}
 	*field = append(*field, ForwardClaim{Claim: values[0], Header: values[1]})
 	return nil
+}
+
+// signIn takes an app id, an app secret and a block, which may be left out. No
+// message shows a value: each of them may be the secret.
+func (a args) signIn(field **SignIn) error {
+	values := a.RemainingArgs()
+	switch {
+	case len(values) < 2:
+		return a.Errf("%s takes an app id and an app secret, and one of them is missing%s", a.word, emptyVariable)
+	case len(values) > 2:
+		return a.Errf("%s takes an app id and an app secret, not %d values", a.word, len(values))
+	}
+	*field = &SignIn{ClientID: values[0], ClientSecret: values[1]}
+	return unmarshalBlock(a.Dispenser, *field, signInSettings, a.word+".", a.written)
 }
 
 // resourceMetadata takes a block, which may be left out.

@@ -280,6 +280,7 @@ func FuzzCaddyfile(f *testing.F) {
 		"audience a\ntoken_from header X-Token\ntoken_from cookie t\ntoken_from query q\nstrip_token\noptional",
 		"audience https://a.example\nresource_metadata {\nresource https://a.example\nscopes a\nname \"A b\"\n}",
 		"audience a {\n}\n",
+		"sign_in app {env.SECRET} {\npath /in\noffline off\nidle 1h\nbase_url https://a.example\nsession_key {env.KEY}\nforward_token\n}\naudience a",
 		"leeway -1s\ncache_size 0\nmax_stale 0s\nrefresh_interval 0s",
 		"forward_claim sub X-User\nforward_claim sub x_user\nrealm \"\x7f\"",
 		"audience a\naudience b\nunknown",

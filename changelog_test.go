@@ -28,7 +28,7 @@ func TestChangelogNamesEverythingThatCountsAsAPI(t *testing.T) {
 	for word := range handlerSettings {
 		named("subdirective", word)
 	}
-	for _, module := range []any{Handler{}, Require{}, StripIdentity{}, Metadata{}, ClaimRequirement{}, TokenSource{}, ForwardClaim{}, ResourceMetadata{}, keys.Status{}, keys.KeyStatus{}} {
+	for _, module := range []any{Handler{}, Require{}, StripIdentity{}, Metadata{}, ClaimRequirement{}, TokenSource{}, ForwardClaim{}, ResourceMetadata{}, SignIn{}, keys.Status{}, keys.KeyStatus{}} {
 		for _, field := range reflect.VisibleFields(reflect.TypeOf(module)) {
 			if key, _, _ := strings.Cut(field.Tag.Get("json"), ","); key != "" && key != "-" {
 				named("JSON key", key)

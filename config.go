@@ -105,6 +105,7 @@ func (h *Handler) problems(at stage) []settingError {
 	h.vetResourceMetadata(f)
 	h.vetAnswers(f)
 	h.vetTimes(f)
+	h.vetSignIn(f)
 	return f.problems
 }
 

@@ -65,7 +65,8 @@ func (h *Handler) applyDefaults() {
 	if len(h.TokenTypes) == 0 {
 		h.TokenTypes = []string{defaultTokenType}
 	}
-	if len(h.Organizations) == 0 && h.OrganizationMode == "" {
+	// An ID token speaks of all organizations of a person, and of none.
+	if len(h.Organizations) == 0 && h.OrganizationMode == "" && !h.identityMode() {
 		h.OrganizationMode = organizationForbid
 	}
 	if len(h.TokenSources) == 0 {
@@ -82,6 +83,9 @@ func (h *Handler) applyDefaults() {
 		if h.ResourceMetadata != nil {
 			h.AudienceMismatch = 401
 		}
+	}
+	if h.SignIn != nil {
+		h.SignIn.applyDefaults()
 	}
 	setDefault(&h.Errors, errorsJSON)
 	setDefault(&h.RefreshInterval, defaultRefreshInterval)

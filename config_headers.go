@@ -128,13 +128,16 @@ func readsHeader(text, folded string) bool {
 	return false
 }
 
-// tokenHeaders gives the folded names of the headers in which a token may
-// stand.
+// tokenHeaders gives the folded names of the headers in which a token or a
+// session may stand.
 func (h *Handler) tokenHeaders() []string {
-	if len(h.TokenSources) == 0 {
-		return []string{fields.FoldHeader(defaultSourceHeader)}
-	}
 	var names []string
+	if len(h.TokenSources) == 0 || h.SignIn != nil && h.SignIn.ForwardToken {
+		names = append(names, fields.FoldHeader(defaultSourceHeader))
+	}
+	if h.SignIn != nil {
+		names = append(names, "cookie")
+	}
 	for _, source := range h.TokenSources {
 		switch source.From {
 		case sourceHeader:

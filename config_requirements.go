@@ -15,12 +15,13 @@ import (
 )
 
 // vetAudience demands that the site binds tokens to itself: by an audience,
-// or by an organization, whose tokens have one of their own.
+// or by an organization, whose tokens have one of their own. With sign_in
+// alone no access token is let in.
 func (h *Handler) vetAudience(f *findings) {
 	for _, audience := range h.Audiences {
 		f.vetExpanded("audience", audience, vetIndicator)
 	}
-	bound := len(h.Audiences) > 0 || len(h.Organizations) > 0 || h.OrganizationMode == organizationAny
+	bound := len(h.Audiences) > 0 || len(h.Organizations) > 0 || h.OrganizationMode == organizationAny || h.SignIn != nil
 	if !bound && f.stage != sharing {
 		f.add("audience", "without one, tokens for any API of the tenant would be let in; "+
 			"add audience <indicator...>, or organization <id...>|any for organization permissions")

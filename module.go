@@ -79,7 +79,8 @@ type Handler struct {
 
 	// The accepted audiences (resource indicators, RFC 8707), compared
 	// exactly: `aud` must contain one of them. If empty, `organizations` or
-	// `organization_mode` `any` must ask for an organization token.
+	// `organization_mode` `any` must ask for an organization token, or
+	// `sign_in` must be set.
 	// Placeholders (`{env.*}`, `{file.*}`) are expanded when the config is
 	// loaded.
 	Audiences []string `json:"audiences,omitempty"`
@@ -105,7 +106,8 @@ type Handler struct {
 	// What to ask of the token's organization where no IDs are listed: `any`
 	// (one must be present), `forbid` (none may be present), or `ignore`
 	// (only the audience is checked, which lets organization tokens in).
-	// Default: `forbid`. Excludes `organizations`.
+	// Default: `forbid`, but none if `sign_in` is set without `audiences` and
+	// `organizations`. Excludes `organizations`.
 	OrganizationMode string `json:"organization_mode,omitempty"`
 
 	// The claims that must hold, all of them. Default: none.
@@ -165,6 +167,15 @@ type Handler struct {
 
 	// The realm of the challenge (RFC 9110 section 11.5). Default: none.
 	Realm string `json:"realm,omitempty"`
+
+	// Lets people sign in at Logto with a browser, and takes the tokens of
+	// their sessions. Then neither `audiences` nor `organizations` need be
+	// set: without them the claims of the person's ID token are what is
+	// checked, bearer tokens are refused, and `scopes`, `any_scopes`,
+	// `organization_mode` and `forward_token` cannot be set. Excludes
+	// `token_sources` from cookies and queries, and `organization_mode` `any`.
+	// Default: none; only requests with a token are admitted.
+	SignIn *SignIn `json:"sign_in,omitempty"`
 
 	// The signature algorithms to accept (RFC 7518 section 3.1, RFC 8037);
 	// only asymmetric ones are allowed. Default: ES256 ES384 ES512 RS256
@@ -303,6 +314,7 @@ func (h *Handler) expand(repl *caddy.Replacer) error {
 		e.errs = append(e.errs, fmt.Errorf("organization: %w", err))
 	}
 	h.organizations = organizations
+	h.SignIn.expand(e)
 	return errors.Join(e.errs...)
 }
 

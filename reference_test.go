@@ -205,7 +205,7 @@ func (s source) syntax(receiver string) map[string]string {
 			continue
 		case words[len(words)-1] == "{":
 			block = words[0] + "."
-			lines[words[0]] = words[0] + " { … }"
+			lines[words[0]] = strings.Join(words[:len(words)-1], " ") + " { … }"
 			continue
 		}
 		lines[block+words[0]] = strings.Join(words, " ")
@@ -241,6 +241,7 @@ func (s source) writeDirective(b *strings.Builder, directive, typ string, words 
 	syntax := s.syntax(typ)
 	nested := map[string]string{
 		"claims": "ClaimRequirement", "token_sources": "TokenSource", "forward_claims": "ForwardClaim", "resource_metadata": "ResourceMetadata",
+		"sign_in": "SignIn",
 	}
 	wordOf := make(map[string]string)
 	for _, word := range words {

@@ -108,7 +108,10 @@ func (h *Handler) newRequirements() (requirements, error) {
 		organization: organizationRule{mode: h.OrganizationMode, listed: len(h.Organizations) > 0},
 		scopes:       h.Scopes, anyScopes: h.AnyScopes,
 	}
-	q.model = modelOf(q.audiences, q.organization)
+	if q.model = modelOf(q.audiences, q.organization); h.identityMode() {
+		// Without audiences no access token is let in.
+		q.model = modelGlobal
+	}
 	return newRequirements(q, h.Claims)
 }
 

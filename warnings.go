@@ -2,8 +2,11 @@ package logtoauth
 
 import (
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
 	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
@@ -55,9 +58,33 @@ func (h *Handler) warnings() []warning {
 			found = append(found, warning{"token_from", "tokens in the query end up in access logs, in histories and in Referer headers; filter the parameter " + source.Name + " out of the log"})
 		}
 	}
+	found = append(found, h.signInWarnings()...)
 	found = append(found, forwardWarnings(h.ForwardClaims)...)
 	found = append(found, scopeWarnings("scopes", h.Scopes)...)
 	return append(found, scopeWarnings("any_scope", h.AnyScopes)...)
+}
+
+// signInWarnings tells of settings that sign_in makes useless, and of those
+// that make it useless.
+func (h *Handler) signInWarnings() []warning {
+	var found []warning
+	if h.SignIn == nil {
+		return nil
+	}
+	if h.SignIn.Lifetime > refreshTokenTTL {
+		found = append(found, warning{"sign_in.lifetime", "Logto's refresh tokens end after " + days(refreshTokenTTL) + ", so a session of " + days(h.SignIn.Lifetime) +
+			" lasts as long only if the application rotates them; people are then sent to sign in again"})
+	}
+	if h.identityMode() && h.ResourceMetadata != nil {
+		found = append(found, warning{"resource_metadata", "it tells programs where to get a token, and without audience or organization every token is refused; add audience <indicator...>, or remove resource_metadata"})
+	}
+	return found
+}
+
+// days writes a duration in days, rounded up.
+func days(d caddy.Duration) string {
+	const day = caddy.Duration(24 * time.Hour)
+	return strconv.FormatInt(int64((d+day-1)/day), 10) + " days"
 }
 
 // forwardWarnings tells of lines that may have claim and header in each other's

@@ -4,7 +4,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
@@ -31,6 +33,10 @@ func TestWarnings(t *testing.T) {
 		{"an issuer with a slash too many", Handler{Issuers: []string{"https://a.example.com/oidc/"}}, []string{"issuer"}},
 		{"the Management API's path", Handler{Endpoint: "https://auth.example.com/api"}, []string{"endpoint"}},
 		{"a claim like a header", Handler{ForwardClaims: []ForwardClaim{{Claim: "sub", Header: "X-User"}, {Claim: "remote_user", Header: "sub"}}}, []string{"forward_claim"}},
+		{"sessions of 14 days", Handler{SignIn: &SignIn{Lifetime: caddy.Duration(14 * 24 * time.Hour), Idle: caddy.Duration(20 * 24 * time.Hour)}}, nil},
+		{"sessions of 15 days", Handler{SignIn: &SignIn{Lifetime: caddy.Duration(15 * 24 * time.Hour)}}, []string{"sign_in.lifetime"}},
+		{"metadata for tokens that are refused", Handler{SignIn: &SignIn{}, ResourceMetadata: &ResourceMetadata{}}, []string{"resource_metadata"}},
+		{"metadata beside sign_in", Handler{SignIn: &SignIn{}, Audiences: []string{"https://a.example.com"}, ResourceMetadata: &ResourceMetadata{}}, nil},
 		{"all at once", Handler{ReportOnly: true, OrganizationMode: "ignore"}, []string{"organization", "report_only"}},
 	} {
 		core, logs := observer.New(zapcore.DebugLevel)
