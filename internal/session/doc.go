@@ -66,13 +66,19 @@
 //	access, err := refresher.Access(ctx, s, target)     // *TokenError, by its Kind
 //	r.Header["Cookie"] = session.StripCookies(cookies)  // delete it if none is left
 //
-// Then access.Token is judged as any other token. In identity mode the target
-// is the zero [Target], and access.Token.Claims are the claims. Claims that
-// come from a refresh have to be fitted before they are used, as those of the
-// cookie are, or else a claim would be there only until the next restart.
+// Then access.Token is judged as any other token. If it is refused for what a
+// new one could fix (its key is gone, or it is too old),
+// refresher.Replace(ctx, s, target, access.Token) gets another one; if that is
+// refused too, the session ends. The endpoint that tells a page about its
+// session uses [Refresher.Peek], which asks nobody.
 //
-// When the header goes out and the session is newer than the cookie, or is due
-// to be renewed:
+// In identity mode the target is the zero [Target], and access.Token.Claims are
+// the claims. Claims that come from a refresh have to be fitted before they are
+// used, as those of the cookie are, or else a claim would be there only until
+// the next restart.
+//
+// When the header goes out and the session is newer than the cookie
+// (access.IsNewer, with an error too), or is due to be renewed:
 //
 //	s := access.Session
 //	if s.IsDue(now, idle) { s = s.Renewed(now) }

@@ -65,14 +65,15 @@ func (r *record) newer(cookie *Session) *Session {
 	return r.newest.Renewed(cookie.SealedAt)
 }
 
-// token is the session's token for a target that lives longest.
-func (r *record) token(cookie *Session, target Target) Token {
+// token is the session's token for a target that lives longest, but for one
+// that was refused: what came in its place may live shorter.
+func (r *record) token(cookie *Session, target Target, refused Token) Token {
 	var best Token
-	if cookie.Target == target {
+	if cookie.Target == target && cookie.Token != refused {
 		best = cookie.Token
 	}
 	if r != nil {
-		if held, ok := r.tokens[target]; ok && held.ExpiresAt >= best.ExpiresAt {
+		if held, ok := r.tokens[target]; ok && held.ExpiresAt >= best.ExpiresAt && held != refused {
 			best = held
 		}
 	}
@@ -119,14 +120,29 @@ func (r *record) withGrant(sent *Session, target Target, grant Grant, now time.T
 	changed.paused = time.Time{}
 	state := *sent
 	state.Target, state.Token = target, grant.Token
-	if grant.RefreshToken != "" && grant.RefreshToken != sent.RefreshToken {
-		state.RefreshToken = grant.RefreshToken
-		changed.replaced = sent.RefreshToken
-	}
-	before := latest(sent.SealedAt, latest(changed.written, newestSeal(changed.newest)))
-	state.SealedAt = nextSeal(before, now)
-	changed.newest = &state
+	changed.advance(sent, &state, grant.RefreshToken, now)
 	return changed
+}
+
+// withRefreshToken is the record after a refresh that brought a new refresh
+// token, but no token to use. The tenant takes the old one for three seconds
+// more; later it would end the whole grant.
+func (r *record) withRefreshToken(sent *Session, refreshToken string, now time.Time) *record {
+	changed, state := r.clone(), *sent
+	changed.advance(sent, &state, refreshToken, now)
+	return changed
+}
+
+// advance makes a state the newest, with the refresh token to use from now on;
+// empty if it stays the same. The record and the state are not shared yet.
+func (r *record) advance(sent, state *Session, refreshToken string, now time.Time) {
+	if refreshToken != "" && refreshToken != sent.RefreshToken {
+		state.RefreshToken = refreshToken
+		r.replaced = sent.RefreshToken
+	}
+	before := latest(sent.SealedAt, latest(r.written, newestSeal(r.newest)))
+	state.SealedAt = nextSeal(before, now)
+	r.newest = state
 }
 
 func newestSeal(s *Session) time.Time {

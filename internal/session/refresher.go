@@ -73,83 +73,6 @@ func NewRefresher(life context.Context, options RefresherOptions) *Refresher {
 	}
 }
 
-// Access is what a session has for a target.
-type Access struct {
-	Token Token
-	// Session is the newest state of the session that is known.
-	Session *Session
-	// IsNewer reports whether the session's cookie does not have that state
-	// and should be written on this answer (see [Refresher.MayWrite]).
-	IsNewer bool
-}
-
-// Access returns the session's token for a target. Past 80 % of the token's
-// life it refreshes first, and waits for that as long as Timeout and the
-// context allow. Requests that come meanwhile and have a valid token do not
-// wait. Errors are of type *TokenError.
-func (r *Refresher) Access(ctx context.Context, cookie *Session, target Target) (Access, error) {
-	now := r.Now()
-	known := r.record(cookie.ID)
-	token := known.token(cookie, target)
-	switch failure := r.over(known, cookie, now); {
-	case failure != nil:
-		return Access{}, failure
-	case token.IsFresh(now):
-		return known.access(cookie, token), nil
-	}
-	if failure := known.refused(target, now); failure != nil {
-		return Access{}, failure
-	}
-	usable := !token.Expired(now)
-	if known.newer(cookie).RefreshToken == "" {
-		if usable {
-			return known.access(cookie, token), nil
-		}
-		return Access{}, withoutRefreshToken(known, cookie, now)
-	}
-	f, failure := r.join(cookie, target, now, usable)
-	if f != nil {
-		failure = r.wait(ctx, f)
-	}
-	if failure != nil && !failure.Kind.isTemporary() {
-		return Access{}, failure
-	}
-	now, known = r.Now(), r.record(cookie.ID)
-	if failure := r.over(known, cookie, now); failure != nil {
-		return Access{}, failure // it ended while this request waited
-	}
-	if token = known.token(cookie, target); !token.Expired(now) {
-		return known.access(cookie, token), nil
-	}
-	if failure == nil {
-		// The tenant's token has expired as it came, by this clock.
-		failure = &TokenError{Kind: Unavailable, Err: errors.New("the refreshed token has expired already")}
-	}
-	return Access{}, failure
-}
-
-// withoutRefreshToken is why there is no token where none can be refreshed:
-// the session ends with the token of its sign-in.
-func withoutRefreshToken(known *record, cookie *Session, now time.Time) *TokenError {
-	if known != nil {
-		for _, token := range known.tokens {
-			if !token.Expired(now) {
-				return &TokenError{Kind: NoRefreshToken}
-			}
-		}
-	}
-	if !cookie.Token.Expired(now) {
-		return &TokenError{Kind: NoRefreshToken}
-	}
-	return &TokenError{Kind: Expired}
-}
-
-// access is the answer with a token.
-func (r *record) access(cookie *Session, token Token) Access {
-	session := r.newer(cookie)
-	return Access{Token: token, Session: session, IsNewer: session != cookie && session.SealedAt.After(cookie.SealedAt)}
-}
-
 // over is why the session has ended, or nil.
 func (r *Refresher) over(known *record, cookie *Session, now time.Time) *TokenError {
 	if r.Ended != nil && r.Ended(cookie) {
@@ -169,12 +92,12 @@ func (r *Refresher) record(id string) *record {
 // join returns the refresh to wait for, which it starts if there is none. It
 // returns neither a refresh nor an error if the request should go on with the
 // token that it has.
-func (r *Refresher) join(cookie *Session, target Target, now time.Time, usable bool) (*flight, *TokenError) {
+func (r *Refresher) join(cookie *Session, target Target, refused Token, now time.Time, usable bool) (*flight, *TokenError) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	known := r.record(cookie.ID)
 	// Whoever was first may be done since the caller looked.
-	if known.token(cookie, target).IsFresh(now) {
+	if known.token(cookie, target, refused).IsFresh(now) {
 		return nil, nil
 	}
 	if known != nil && now.Before(known.paused) {
@@ -260,9 +183,12 @@ func (r *Refresher) refresh(cookie *Session, target Target) *TokenError {
 	now = r.Now()
 	known = r.record(cookie.ID) // a cookie may have been written meanwhile
 	var changed *record
-	if failure == nil {
+	switch {
+	case failure == nil:
 		changed = known.withGrant(sent, target, grant, now)
-	} else {
+	case grant.RefreshToken != "" && grant.RefreshToken != sent.RefreshToken:
+		changed = known.withFailure(target, failure, now).withRefreshToken(sent, grant.RefreshToken, now)
+	default:
 		changed = known.withFailure(target, failure, now)
 	}
 	r.keep(cookie.ID, changed, now)
@@ -270,7 +196,7 @@ func (r *Refresher) refresh(cookie *Session, target Target) *TokenError {
 }
 
 // request asks the tenant, once, and checks that the answer is about the same
-// person.
+// person. With a failure, all that counts of the answer is its refresh token.
 func (r *Refresher) request(sent *Session, target Target) (grant Grant, failure *TokenError) {
 	if !r.Gate.Enter() {
 		return Grant{}, r.reported(target, &TokenError{Kind: Busy, RetryAfter: time.Second})
@@ -279,7 +205,7 @@ func (r *Refresher) request(sent *Session, target Target) (grant Grant, failure 
 	defer func() {
 		// Nobody else would recover it here, and all of Caddy would end.
 		if cause := recover(); cause != nil {
-			failure = &TokenError{Kind: Unavailable, Err: fmt.Errorf("the refresh panicked: %v", cause)}
+			grant, failure = Grant{}, &TokenError{Kind: Unavailable, Err: fmt.Errorf("the refresh panicked: %v", cause)}
 		}
 		failure = r.reported(target, failure)
 	}()
@@ -288,14 +214,17 @@ func (r *Refresher) request(sent *Session, target Target) (grant Grant, failure 
 	grant, err := r.Endpoint.Refresh(ctx, RefreshRequest{RefreshToken: sent.RefreshToken, Target: target})
 	switch {
 	case err != nil:
-		return Grant{}, asTokenError(err)
+		failure = asTokenError(err)
 	case grant.Subject != sent.Subject:
 		// Not said whose it is counts as somebody else's.
-		return Grant{}, &TokenError{Kind: WrongSubject, Err: errors.New("the answer is about another person")}
+		failure = &TokenError{Kind: WrongSubject, Err: errors.New("the answer is about another person")}
 	case grant.Token.IsZero():
-		return Grant{}, &TokenError{Kind: Unavailable, Err: errors.New("the answer has no token")}
+		failure = &TokenError{Kind: Unavailable, Err: errors.New("the answer has no token")}
 	}
-	return grant, nil
+	if failure != nil && failure.Kind == WrongSubject {
+		return Grant{}, failure // not even the refresh token, which is somebody else's
+	}
+	return grant, failure
 }
 
 func (r *Refresher) reported(target Target, failure *TokenError) *TokenError {

@@ -14,7 +14,9 @@ type TokenEndpoint interface {
 	// that an ID token comes back. It verifies the ID token of the answer, or
 	// without one the access token, before it returns. Errors are of type
 	// *TokenError, made by [Failure] where the tenant has answered; all others
-	// count as [Unavailable].
+	// count as [Unavailable]. With an error only the RefreshToken of the Grant
+	// counts: where the tenant has rotated it and the rest of its answer does
+	// not verify. It must not be lost, since the old one ends the grant.
 	Refresh(ctx context.Context, request RefreshRequest) (Grant, error)
 }
 
@@ -34,7 +36,8 @@ type Grant struct {
 	RefreshToken string
 }
 
-// Kind says what went wrong with a session's token, and so what to do.
+// Kind says what went wrong with a session's token, and so what to do. Its
+// text is the label of a metric, so it is API.
 type Kind int
 
 const (
@@ -80,7 +83,8 @@ var kindTexts = map[Kind]string{
 	NoRefreshToken: "no_refresh_token",
 }
 
-// String is the kind as a metric's label.
+// String is the kind as a metric's label: one of a fixed few, made of small
+// letters and underscores. Nothing that a tenant or client says is in it.
 func (k Kind) String() string { return kindTexts[k] }
 
 // EndsSession reports whether the session is over.

@@ -29,14 +29,15 @@ func (e *sessionEndpoint) Refresh(ctx context.Context, request session.RefreshRe
 	if err != nil {
 		return session.Grant{}, failure(err, request.Target)
 	}
-	subject, token, err := e.verify(ctx, tokens, request.Target)
-	if err != nil {
-		return session.Grant{}, err
-	}
-	grant := session.Grant{Subject: subject, Token: token}
+	var grant session.Grant
 	if tokens.RefreshToken != request.RefreshToken {
 		grant.RefreshToken = tokens.RefreshToken
 	}
+	subject, token, err := e.verify(ctx, tokens, request.Target)
+	if err != nil {
+		return grant, err // with a rotated refresh token, which must not be lost
+	}
+	grant.Subject, grant.Token = subject, token
 	return grant, nil
 }
 

@@ -60,6 +60,42 @@ func TestSessionRefreshIsNotVerified(t *testing.T) {
 	}
 }
 
+// Logto rotates the refresh token past 70 % of its life. If we cannot verify
+// the rest of that answer, the old one would end the grant.
+func TestSessionRefreshIsNotVerifiedButRotated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		signedIn := s.signIn()
+		signedInAt := time.Now()
+		time.Sleep(14 * 24 * time.Hour * 8 / 10)
+		verify, failures := accept(t), 1
+		endpoint := s.ForSessions(func(ctx context.Context, tokens tokenendpoint.Tokens, target session.Target) (string, session.Token, error) {
+			if failures--; failures >= 0 {
+				return "", session.Token{}, errors.New("the ID token does not verify")
+			}
+			return verify(ctx, tokens, target)
+		})
+		refresher := session.NewRefresher(t.Context(), session.RefresherOptions{
+			Endpoint: endpoint, Gate: session.NewGate(), Timeout: timeout, Now: time.Now,
+		})
+		cookie := session.New(alice, signedInAt)
+		cookie.RefreshToken = signedIn.RefreshToken
+		target := session.Target{Resource: api}
+		got, err := refresher.Access(t.Context(), cookie, target)
+		if err == nil || !got.IsNewer || got.Session.RefreshToken == signedIn.RefreshToken {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		time.Sleep(time.Minute)
+		for range 2 {
+			got, err = refresher.Access(t.Context(), cookie, target)
+			if err != nil || claimsOf(t, got.Token.Value)["sub"] != alice {
+				t.Fatalf("a minute later: %+v, %v", got, err)
+			}
+			time.Sleep(2 * time.Hour)
+		}
+	})
+}
+
 func TestSessionRefreshFails(t *testing.T) {
 	organization := session.Target{Resource: api, Organization: otherOrg}
 	for name, test := range map[string]struct {
