@@ -1,10 +1,6 @@
 package keys
 
-import (
-	"slices"
-
-	"go.uber.org/zap"
-)
+import "go.uber.org/zap"
 
 // Environment is what one config lends to the key sets it uses. A key set
 // outlives configs, so it holds on to none of this.
@@ -21,30 +17,12 @@ func (env *Environment) log() *zap.Logger {
 	return env.Logger
 }
 
-// attachment is a config's environment at a key set.
-type attachment struct {
-	env  *Environment
-	live bool // its app has been started
-}
+// Attach offers a config's environment (see [configs.Lent]).
+func (ks *Set) Attach(env *Environment) { ks.environments.Attach(env) }
 
-// Attach offers a config's environment. Until that config is live it counts
-// only where no other one is: a config may yet fail to start, while a request
-// may come before its Start.
-func (ks *Set) Attach(env *Environment) {
-	ks.mu.Lock()
-	defer ks.mu.Unlock()
-	ks.environments = append(ks.environments, attachment{env: env})
-}
-
-// GoLive makes the environment the newest live one.
+// GoLive makes the environment one of a config that has been started.
 func (ks *Set) GoLive(env *Environment) {
-	ks.mu.Lock()
-	defer ks.mu.Unlock()
-	for i := range ks.environments {
-		if ks.environments[i].env == env {
-			ks.environments[i].live = true
-		}
-	}
+	ks.environments.GoLive(env)
 	if ks.store != nil {
 		ks.store.storageChanged()
 	}
@@ -52,23 +30,12 @@ func (ks *Set) GoLive(env *Environment) {
 
 // Detach takes the environment back. What runs with it now may still end with
 // it.
-func (ks *Set) Detach(env *Environment) {
-	ks.mu.Lock()
-	defer ks.mu.Unlock()
-	ks.environments = slices.DeleteFunc(ks.environments, func(a attachment) bool { return a.env == env })
-}
+func (ks *Set) Detach(env *Environment) { ks.environments.Detach(env) }
 
 // environment returns that of the newest live config, else of the newest.
 func (ks *Set) environment() *Environment {
-	ks.mu.Lock()
-	defer ks.mu.Unlock()
-	for _, a := range slices.Backward(ks.environments) {
-		if a.live {
-			return a.env
-		}
-	}
-	if n := len(ks.environments); n > 0 {
-		return ks.environments[n-1].env
+	if env := ks.environments.Current(); env != nil {
+		return env
 	}
 	return &Environment{}
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/MicahParks/keyfunc/v3"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/configs"
 )
 
 const (
@@ -73,6 +75,8 @@ type Set struct {
 	held     atomic.Pointer[Snapshot]
 	waiting  waitingRoom
 
+	environments configs.Lent[Environment]
+
 	life       context.Context // ends with the key set
 	end        context.CancelFunc
 	goroutines sync.WaitGroup
@@ -80,7 +84,6 @@ type Set struct {
 
 	mu               sync.Mutex // guards all below
 	started, closed  bool
-	environments     []attachment
 	running, pending *round
 	lastForced       time.Time // start of the last fetch that an unknown kid forced
 	forcedAt         time.Time // when the one that was put off is due; zero if none was
