@@ -319,12 +319,7 @@ func (p *responder) refuse(w http.ResponseWriter, r *http.Request, refusal *Refu
 	if refusal.RetryAfter > 0 {
 		set("Retry-After", strconv.Itoa(refusal.RetryAfter))
 	}
-	// A client that expects 100-continue waits before it sends its body. Unless
-	// the connection ends with the refusal, net/http asks for that body first,
-	// to throw it away: it spares the client only where it finds its own reader
-	// in the request, which Caddy's server wraps. Other expectations it answers
-	// with 417 before us.
-	if r.ProtoMajor == 1 && r.Header.Get("Expect") != "" {
+	if bodyHeldBack(r) {
 		set("Connection", "close")
 	}
 	if p.handleErrors {
@@ -339,6 +334,15 @@ func (p *responder) refuse(w http.ResponseWriter, r *http.Request, refusal *Refu
 	}
 	_, err := w.Write(body)
 	return err
+}
+
+// bodyHeldBack reports whether the connection must end with a refusal. A client
+// that expects 100-continue waits before it sends its body. Unless the
+// connection ends, net/http asks for that body first, to throw it away: it
+// spares the client only where it finds its own reader in the request, which
+// Caddy's server wraps. Other expectations it answers with 417 before us.
+func bodyHeldBack(r *http.Request) bool {
+	return r.ProtoMajor == 1 && r.Header.Get("Expect") != ""
 }
 
 // Interface guard.

@@ -183,6 +183,9 @@ func (p *pages) serve(w http.ResponseWriter, r *http.Request, which *page) error
 	if which.retryAfter > 0 {
 		header.Set("Retry-After", strconv.Itoa(which.retryAfter))
 	}
+	if which.status >= http.StatusBadRequest && bodyHeldBack(r) {
+		header.Set("Connection", "close")
+	}
 	w.WriteHeader(which.status)
 	if r.Method == http.MethodHead {
 		return nil

@@ -78,9 +78,9 @@ var (
 		reason: ReasonSignInState,
 		title:  "Your browser did not send our cookie",
 		text: []string{
-			"Signing in needs a cookie of this site. Your browser did not send it back, twice.",
+			"Signing in needs a cookie of this site. Twice, your browser did not send it back.",
 			"Allow cookies for this site, and try again.",
-			"If you began to sign in in another browser, app or private window, go on there, or start again here.",
+			"Did you begin in another browser, in an app or in a private window? Then go on there, or start again here.",
 		},
 		operator: "A proxy in front of Caddy must pass on `Set-Cookie` and `Cookie` unchanged. The cookie is `__Host-logto-flow`.",
 		action:   actionRetry,
@@ -144,11 +144,11 @@ var (
 		reason: ReasonSignInLoop,
 		title:  "You are signed in, but cannot get in",
 		text: []string{
-			"Signing in worked several times in a row. This site did not accept your session once.",
+			"Signing in worked several times in a row, but this site never accepted your session.",
 			"Usually the browser does not keep this site's cookies. Allow them, delete the ones that this site has stored, and try again in a minute.",
 			"Perhaps your account lacks a permission or an organization that this site asks for. Then ask the people who run it.",
 		},
-		operator: "Usual causes: cookies are blocked or too large; the servers behind this name have different app secrets, different values of `session_key`, or different clocks; a proxy removes cookies; this site asks for a scope or an organization that the person does not have.",
+		operator: "Usual causes are cookies that are blocked, too large, or removed by a proxy; servers with different app secrets, values of `session_key` or clocks; and a scope or an organization that this site asks for and the person does not have.",
 		action:   actionRetry,
 	}
 
@@ -164,7 +164,10 @@ var (
 	pageSignOut = &page{
 		status: http.StatusOK,
 		title:  "Do you want to sign out?",
-		text:   []string{"You will have to sign in again before you can use this site."},
+		text: []string{
+			"You will have to sign in again before you can use this site.",
+			"If you did not mean to, leave this page. Nothing has changed.",
+		},
 		action: actionSignOut,
 	}
 
