@@ -53,7 +53,7 @@ func (k *KeyRing) SealSession(site Site, s *Session) (string, error) {
 // bounded in number and octets; others never are, so that made-up ones push
 // no real one out.
 func (k *KeyRing) OpenSession(site Site, value string) (*Session, bool) {
-	if known, ok := k.opened.get(value); ok && known.site == site {
+	if known, ok := k.opened.Get(value); ok && known.site == site {
 		return known.session, true
 	}
 	message, ok := k.open(forSession, site.session, site.host, value)
@@ -69,7 +69,7 @@ func (k *KeyRing) OpenSession(site Site, value string) (*Session, bool) {
 }
 
 func (k *KeyRing) remember(site Site, value string, s *Session) {
-	k.opened.put(value, openedSession{site, s}, len(value)+len(site.host)+s.size())
+	k.opened.Put(value, openedSession{site, s}, len(value)+len(site.host)+s.size())
 }
 
 // size is about what a session needs in memory.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/memory"
 )
 
 func TestASessionIsWhatItWas(t *testing.T) {
@@ -168,10 +170,10 @@ func TestMadeUpCookiesPushNoneOut(t *testing.T) {
 	for range 100 {
 		ring.OpenSession(site, testRing(t, strings.Repeat("x", 32)).seal(forSession, site.SessionName(), site.Host(), []byte("m")))
 	}
-	if got := ring.opened.count; got != 1 {
+	if got, _ := ring.opened.Size(); got != 1 {
 		t.Errorf("%d cookies are remembered", got)
 	}
-	if _, ok := ring.opened.get(value); !ok {
+	if _, ok := ring.opened.Get(value); !ok {
 		t.Error("the real one is not")
 	}
 }
@@ -265,7 +267,7 @@ func BenchmarkOpen(b *testing.B) {
 	b.Run("new", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			ring.opened = newMemory[openedSession](maxOpened, maxOpenedBytes)
+			ring.opened = memory.New[openedSession](maxOpened, maxOpenedBytes)
 			if s, err := ring.FindSession(site, lines); s == nil || err != nil {
 				b.Fatal(err)
 			}

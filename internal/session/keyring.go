@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/memory"
 )
 
 const (
@@ -50,7 +52,7 @@ type KeyRing struct {
 	secrets       [][]byte
 	issuer, appID string
 	encoding      *base64.Encoding
-	opened        *memory[openedSession]
+	opened        *memory.Memory[openedSession]
 }
 
 // NewKeyRing makes the ring for the secrets, which are the keys of
@@ -76,7 +78,7 @@ func NewKeyRing(issuer, appID string, secrets ...[]byte) (*KeyRing, error) {
 		secrets: copies, issuer: issuer, appID: appID,
 		// Strict, so that no two texts open as one message.
 		encoding: base64.RawURLEncoding.Strict(),
-		opened:   newMemory[openedSession](maxOpened, maxOpenedBytes),
+		opened:   memory.New[openedSession](maxOpened, maxOpenedBytes),
 	}, nil
 }
 

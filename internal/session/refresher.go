@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/memory"
 )
 
 const (
@@ -42,7 +44,7 @@ type RefresherOptions struct {
 type Refresher struct {
 	RefresherOptions
 	life  context.Context // the process's: a refresh outlives the request that began it
-	known *memory[*record]
+	known *memory.Memory[*record]
 
 	mu      sync.Mutex // guards changes of records, and all below
 	flights map[string]*flights
@@ -68,7 +70,7 @@ type flight struct {
 func NewRefresher(life context.Context, options RefresherOptions) *Refresher {
 	return &Refresher{
 		RefresherOptions: options, life: life,
-		known:   newMemory[*record](maxRecords, maxRecordBytes),
+		known:   memory.New[*record](maxRecords, maxRecordBytes),
 		flights: make(map[string]*flights),
 	}
 }
@@ -85,7 +87,7 @@ func (r *Refresher) over(known *record, cookie *Session, now time.Time) *TokenEr
 }
 
 func (r *Refresher) record(id string) *record {
-	known, _ := r.known.get(id)
+	known, _ := r.known.Get(id)
 	return known
 }
 
@@ -236,10 +238,10 @@ func (r *Refresher) reported(target Target, failure *TokenError) *TokenError {
 
 // keep replaces the record of a session. The caller holds mu.
 func (r *Refresher) keep(id string, changed *record, now time.Time) {
-	r.known.put(id, changed, changed.size()+len(id))
+	r.known.Put(id, changed, changed.size()+len(id))
 	if now.Sub(r.swept) >= sweepInterval {
 		r.swept = now
-		r.known.sweep(func(known *record) bool { return !now.Before(known.expires()) })
+		r.known.Sweep(func(known *record) bool { return !now.Before(known.expires()) })
 	}
 }
 

@@ -595,13 +595,13 @@ func TestWhatIsKnownOfSessionsIsForgotten(t *testing.T) {
 			}
 			r.MayWrite(s, time.Now(), 200, false)
 		}
-		if r.known.count != 100 {
-			t.Errorf("%d are known", r.known.count)
+		if known, _ := r.known.Size(); known != 100 {
+			t.Errorf("%d are known", known)
 		}
 		time.Sleep(2 * time.Hour)
 		r.MayWrite(aged(0), time.Now(), 200, false)
-		if r.known.count != 1 {
-			t.Errorf("%d are known when their tokens have expired", r.known.count)
+		if known, _ := r.known.Size(); known != 1 {
+			t.Errorf("%d are known when their tokens have expired", known)
 		}
 	})
 }

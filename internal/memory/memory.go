@@ -1,4 +1,6 @@
-package session
+// Package memory remembers values under texts, bounded in number and octets:
+// opened cookies, what is known of sessions, identities. A hit takes no lock.
+package memory
 
 import (
 	"strings"
@@ -6,13 +8,15 @@ import (
 	"sync/atomic"
 )
 
-// memory remembers values under texts, bounded in number and octets. A hit
-// takes no lock and writes nothing but, once, a mark.
+// Memory remembers values under texts, bounded in number and octets. Methods
+// may be called concurrently. A hit takes no lock and writes nothing but, once,
+// a mark.
 //
-// What is forgotten when it is full follows SIEVE, as in the cache for
-// verified tokens: a hand goes from the oldest to the newest, spares those
-// that were used since it last passed, and stops at the first that was not.
-type memory[V any] struct {
+// What is forgotten when it is full follows SIEVE (Zhang et al., NSDI 2024): a
+// hand goes from the oldest to the newest, spares those that were used since it
+// last passed, and stops at the first that was not. So a flood of values that
+// are asked for once does not push out those that come again and again.
+type Memory[V any] struct {
 	maxCount, maxBytes int
 
 	items sync.Map // text → *remembered[V]; changed under mu
@@ -32,23 +36,26 @@ type remembered[V any] struct {
 	newer, older *remembered[V]
 }
 
-func newMemory[V any](maxCount, maxBytes int) *memory[V] {
-	return &memory[V]{maxCount: maxCount, maxBytes: maxBytes}
+// New makes a memory for so many values, which together need so many octets.
+func New[V any](maxCount, maxBytes int) *Memory[V] {
+	return &Memory[V]{maxCount: maxCount, maxBytes: maxBytes}
 }
 
-// get returns what is remembered under a key.
-func (m *memory[V]) get(key string) (value V, ok bool) {
+// Get returns what is remembered under a key.
+func (m *Memory[V]) Get(key string) (value V, ok bool) {
 	found := m.load(key)
 	if found == nil {
 		return value, false
 	}
+	// Only the first hit writes: the processors would otherwise take the memory
+	// of a popular value from each other at every request.
 	if !found.used.Load() {
 		found.used.Store(true)
 	}
 	return found.value, true
 }
 
-func (m *memory[V]) load(key string) *remembered[V] {
+func (m *Memory[V]) load(key string) *remembered[V] {
 	value, ok := m.items.Load(key)
 	if !ok {
 		return nil
@@ -57,8 +64,9 @@ func (m *memory[V]) load(key string) *remembered[V] {
 	return found
 }
 
-// put remembers a value of so many octets, in place of an older one.
-func (m *memory[V]) put(key string, value V, bytes int) {
+// Put remembers a value that takes so many octets, in place of an older one.
+// One that is too large alone is not remembered, nor is the older one then.
+func (m *Memory[V]) Put(key string, value V, bytes int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	used := false
@@ -86,8 +94,15 @@ func (m *memory[V]) put(key string, value V, bytes int) {
 	m.items.Store(item.key, item)
 }
 
-// sweep forgets what has to go.
-func (m *memory[V]) sweep(gone func(V) bool) {
+// Size returns how many values are remembered, and how many octets they take.
+func (m *Memory[V]) Size() (count, bytes int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.count, m.bytes
+}
+
+// Sweep forgets the values that have to go.
+func (m *Memory[V]) Sweep(gone func(V) bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for item := m.oldest; item != nil; {
@@ -100,7 +115,7 @@ func (m *memory[V]) sweep(gone func(V) bool) {
 }
 
 // evict forgets one value. The caller holds mu and knows that there is one.
-func (m *memory[V]) evict() {
+func (m *Memory[V]) evict() {
 	candidate := m.hand
 	if candidate == nil {
 		candidate = m.oldest
@@ -120,7 +135,7 @@ func (m *memory[V]) evict() {
 }
 
 // remove forgets a value. The caller holds mu.
-func (m *memory[V]) remove(item *remembered[V]) {
+func (m *Memory[V]) remove(item *remembered[V]) {
 	if m.hand == item {
 		m.hand = item.newer
 	}
