@@ -3,10 +3,10 @@ package logtoauth
 import (
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
+	"github.com/caddy-logto/caddy-logto-auth/internal/memory"
 )
 
 // maxCacheBytes bounds the memory for the verified tokens of one key set.
@@ -16,139 +16,40 @@ const maxCacheBytes = 32 << 20
 // only whose signature held: whether the key still counts, when the token is
 // valid and what a site asks for is judged anew for every request.
 //
-// A hit takes no lock and writes nothing but, once, a mark. What is forgotten
-// when the cache is full follows SIEVE (Zhang et al., NSDI 2024): a hand goes
-// from the oldest to the newest token, spares those that were used since it
-// last passed, and stops at the first that was not. So a flood of tokens that
-// are shown once does not push out those that come again and again.
+// A hit takes no lock. A flood of tokens that are shown once does not push out
+// those that come again and again (package memory).
 type tokenCache struct {
-	maxTokens int
-	maxBytes  int
+	verified *memory.Memory[*AuthInfo] // by the exact token
 
-	tokens sync.Map // the exact token → *cachedToken; changed under mu
-
-	mu             sync.Mutex // guards all below; never taken for a hit
-	newest, oldest *cachedToken
-	hand           *cachedToken // where the next search begins; nil for the oldest
-	count, bytes   int
-	verifying      map[verification]*pendingVerification
-}
-
-// cachedToken is a verified token in the order in which they came.
-type cachedToken struct {
-	token        string
-	info         *AuthInfo
-	bytes        int
-	used         atomic.Bool
-	newer, older *cachedToken
+	mu        sync.Mutex // guards all below; never taken for a hit
+	verifying map[verification]*pendingVerification
 }
 
 // newTokenCache makes a cache for at most maxTokens tokens.
 func newTokenCache(maxTokens int) *tokenCache {
-	return &tokenCache{maxTokens: maxTokens, maxBytes: maxCacheBytes, verifying: make(map[verification]*pendingVerification)}
+	return newTokenCacheOf(maxTokens, maxCacheBytes)
+}
+
+func newTokenCacheOf(maxTokens, maxBytes int) *tokenCache {
+	return &tokenCache{
+		verified:  memory.New[*AuthInfo](maxTokens, maxBytes),
+		verifying: make(map[verification]*pendingVerification),
+	}
 }
 
 // lookup returns what the token said when it was verified, or nil. The caller
 // must still ask whether the key that verified it is in the tenant's set.
 func (c *tokenCache) lookup(token string) *AuthInfo {
-	cached := c.load(token)
-	if cached == nil {
-		return nil
-	}
-	// Only the first hit writes: the processors would otherwise take the
-	// memory of a popular token from each other at every request.
-	if !cached.used.Load() {
-		cached.used.Store(true)
-	}
-	return cached.info
-}
-
-func (c *tokenCache) load(token string) *cachedToken {
-	value, ok := c.tokens.Load(token)
-	if !ok {
-		return nil
-	}
-	cached, _ := value.(*cachedToken)
-	return cached
-}
-
-// keep remembers a token that info.key has verified. The caller holds mu.
-func (c *tokenCache) keep(token string, info *AuthInfo) {
-	bytes := cacheCost(token, info)
-	if c.maxTokens <= 0 || bytes > c.maxBytes {
-		return
-	}
-	if old := c.load(token); old != nil { // its key was replaced in the set
-		c.remove(old)
-	}
-	for c.count >= c.maxTokens || c.bytes+bytes > c.maxBytes {
-		c.evict()
-	}
-	// The token may be part of a longer header, which must not be kept alive.
-	cached := &cachedToken{token: strings.Clone(token), info: info, bytes: bytes, older: c.newest}
-	if c.newest != nil {
-		c.newest.newer = cached
-	} else {
-		c.oldest = cached
-	}
-	c.newest = cached
-	c.count++
-	c.bytes += bytes
-	c.tokens.Store(cached.token, cached)
-}
-
-// evict forgets one token. The caller holds mu and knows that there is one.
-func (c *tokenCache) evict() {
-	candidate := c.hand
-	if candidate == nil {
-		candidate = c.oldest
-	}
-	// One round at most: requests may mark tokens as fast as the hand unmarks
-	// them.
-	for range c.count {
-		if !candidate.used.Swap(false) {
-			break
-		}
-		if candidate = candidate.newer; candidate == nil {
-			candidate = c.oldest
-		}
-	}
-	c.hand = candidate
-	c.remove(candidate)
-}
-
-// remove forgets a token. The caller holds mu.
-func (c *tokenCache) remove(cached *cachedToken) {
-	if c.hand == cached {
-		c.hand = cached.newer
-	}
-	if cached.newer != nil {
-		cached.newer.older = cached.older
-	} else {
-		c.newest = cached.older
-	}
-	if cached.older != nil {
-		cached.older.newer = cached.newer
-	} else {
-		c.oldest = cached.newer
-	}
-	c.count--
-	c.bytes -= cached.bytes
-	c.tokens.Delete(cached.token)
+	info, _ := c.verified.Get(token)
+	return info
 }
 
 // sweep forgets the tokens that have expired or whose key is no longer in the
 // set. They would be refused anyway; this gives their memory back.
 func (c *tokenCache) sweep(s *keys.Snapshot, now time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for cached := c.oldest; cached != nil; {
-		next := cached.newer
-		if cached.info.expiresAt <= now.Unix() || s != nil && !s.Has(cached.info.key) {
-			c.remove(cached)
-		}
-		cached = next
-	}
+	c.verified.Sweep(func(info *AuthInfo) bool {
+		return info.expiresAt <= now.Unix() || s != nil && !s.Has(info.key)
+	})
 }
 
 // verification is the signature check of one token with one key.
@@ -171,9 +72,9 @@ func (c *tokenCache) verifyOnce(token string, key *keys.Key, verify func() *Auth
 	id := verification{token, key}
 	c.mu.Lock()
 	// Whoever was first may be done since the caller looked.
-	if cached := c.load(token); cached != nil && cached.info.key == key {
+	if info := c.lookup(token); info != nil && info.key == key {
 		c.mu.Unlock()
-		return cached.info
+		return info
 	}
 	if pending := c.verifying[id]; pending != nil {
 		c.mu.Unlock()
@@ -189,7 +90,7 @@ func (c *tokenCache) verifyOnce(token string, key *keys.Key, verify func() *Auth
 		c.mu.Lock()
 		delete(c.verifying, id)
 		if pending.info != nil {
-			c.keep(token, pending.info)
+			c.verified.Put(token, pending.info, cacheCost(token, pending.info))
 		}
 		c.mu.Unlock()
 		close(pending.done)
