@@ -56,7 +56,9 @@ type App struct {
 	mu   sync.Mutex
 	held map[tenantKey]*tenant
 
-	surveyed sync.Once
+	surveyed  sync.Once
+	surveyErr error
+	auths     []*foundAuth // every logto_auth of the config
 }
 
 // CaddyModule returns the Caddy module information.

@@ -224,6 +224,9 @@ type Handler struct {
 	// logged and counted. A refused token never sets user placeholders.
 	ReportOnly bool `json:"report_only,omitempty"`
 
+	// written is what the config said, before anything was expanded.
+	written string
+
 	logger        *zap.Logger
 	now           clock
 	validator     validator
@@ -256,6 +259,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := metrics.register(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
+	h.written = h.asWritten()
 	if err := h.expand(caddy.NewReplacer()); err != nil {
 		return err
 	}

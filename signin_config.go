@@ -128,6 +128,12 @@ func (h *Handler) identityMode() bool {
 	return h.SignIn != nil && len(h.Audiences) == 0 && len(h.Organizations) == 0 && h.OrganizationMode != organizationAny
 }
 
+// signInIssuer is the issuer that people are sent to: the first accepted one.
+// Placeholders are expanded.
+func (h *Handler) signInIssuer() string {
+	return keys.Config{Endpoint: keys.NormalizeEndpoint(h.Endpoint), Issuers: h.Issuers}.AcceptedIssuers()[0]
+}
+
 // keys returns the secrets that seal sessions; the first one seals.
 func (s *SignIn) keys() ([][]byte, error) {
 	if len(s.SessionKeys) == 0 {

@@ -255,21 +255,29 @@ func surveySites(ctx caddy.Context) error {
 	}
 	for _, module := range ctx.Modules() {
 		if app, ok := module.(*caddyhttp.App); ok {
-			own.(*App).survey(app)
+			return own.(*App).survey(app)
 		}
 	}
 	return nil
 }
 
-// survey warns once for each config.
-func (a *App) survey(app *caddyhttp.App) {
+// survey warns once for each config. It returns an error for what cannot work
+// at all.
+func (a *App) survey(app *caddyhttp.App) error {
 	a.surveyed.Do(func() {
 		for _, name := range slices.Sorted(maps.Keys(app.Servers)) {
-			for _, w := range surveyed(app.Servers[name]).warnings() {
+			server := surveyed(app.Servers[name])
+			auths, unmet := server.findAuths()
+			for _, w := range append(server.warnings(), unmet...) {
 				a.env.Logger.Warn(w.text, zap.String("setting", w.setting), zap.String("site", w.site))
+			}
+			a.auths = append(a.auths, auths...)
+			if a.surveyErr == nil {
+				a.surveyErr = conflictingSignIns(auths)
 			}
 		}
 	})
+	return a.surveyErr
 }
 
 // surveyed gives the config of a server that is being provisioned.

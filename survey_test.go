@@ -337,6 +337,42 @@ var surveyCases = []struct {
 		}
 		respond "{http.auth.user.email}"
 	}`, nil},
+	{"scopes that no session can have", `:80 {
+		logto_auth {
+			endpoint http://127.0.0.1:1
+			sign_in app 0123456789abcdef01234567
+		}
+		logto_require /x* read
+		handle /y* {
+			logto_require {
+				organization org1
+			}
+		}
+		logto_require /z* {
+			claim roles admin
+			organization forbid
+		}
+	}`, []string{"scopes|:80|logto_require refuses everyone", "organization|:80|logto_require refuses everyone"}},
+	{"scopes that a session can have", `a.test {
+		logto_auth {
+			AUTH
+			sign_in app 0123456789abcdef01234567
+		}
+		logto_require read
+	}
+	b.test {
+		logto_auth {
+			endpoint http://127.0.0.1:1
+			sign_in app 0123456789abcdef01234567
+		}
+		handle /api/* {
+			logto_auth {
+				AUTH
+				sign_in app 0123456789abcdef01234567
+			}
+			logto_require read
+		}
+	}`, nil},
 }
 
 // TestSurveyOfAdaptedSites judges the JSON of the adapted Caddyfiles.
@@ -364,7 +400,8 @@ func surveyJSON(t *testing.T, adapted []byte) []siteWarning {
 	var found []siteWarning
 	for _, name := range slices.Sorted(maps.Keys(config.Apps.HTTP.Servers)) {
 		server := config.Apps.HTTP.Servers[name]
-		found = append(found, server.warnings()...)
+		_, unmet := server.findAuths()
+		found = slices.Concat(found, server.warnings(), unmet)
 	}
 	return found
 }
