@@ -7,6 +7,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
+	"github.com/caddy-logto/caddy-logto-auth/internal/session"
 )
 
 func init() {
@@ -53,8 +54,11 @@ func (t *tenant) Destruct() error { return t.keys.Destruct() }
 type App struct {
 	env keys.Environment
 
-	mu   sync.Mutex
-	held map[tenantKey]*tenant
+	storage session.Storage
+
+	mu     sync.Mutex
+	held   map[tenantKey]*tenant
+	signIn heldApplications
 
 	surveyed  sync.Once
 	surveyErr error
@@ -70,6 +74,7 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 func (a *App) Provision(ctx caddy.Context) error {
 	a.env.Logger = ctx.Logger()
 	a.env.Storage = ctx.Storage()
+	a.storage = ctx.Storage()
 	a.env.Observer = metrics.observeFetch
 	return nil
 }
@@ -108,6 +113,7 @@ func (a *App) Start() error {
 		ks.GoLive(&a.env)
 		ks.Start()
 	}
+	a.startSignIn()
 	return nil
 }
 
@@ -117,6 +123,7 @@ func (a *App) Stop() error {
 	for _, ks := range a.sets() {
 		ks.Detach(&a.env)
 	}
+	a.stopSignIn()
 	return nil
 }
 
@@ -125,7 +132,8 @@ func (a *App) Stop() error {
 func (a *App) Cleanup() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	errs := make([]error, 0, len(a.held))
+	// Applications use tenants.
+	errs := []error{a.releaseSignIn()}
 	for key, t := range a.held {
 		errs = append(errs, a.release(key, t))
 	}

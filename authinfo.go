@@ -65,6 +65,10 @@ type AuthInfo struct {
 	organization   organizationClaim
 	organizationID string
 
+	// isIdentity says that these are the claims of a session's ID token, which
+	// was verified when the person signed in.
+	isIdentity bool
+
 	// payload is the decoded claims set, from which all other claims are read
 	// when somebody asks for one.
 	payload string

@@ -3,6 +3,7 @@ package logtoauth
 import (
 	"cmp"
 	"encoding/json"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -162,6 +163,9 @@ func authRoutes(h httpcaddyfile.Helper, handler *Handler, matcher caddy.ModuleMa
 		order.add(pattern, route)
 		routes = append(routes, newRoute(route, metadataName, handler.metadata()))
 	}
+	if handler.SignIn != nil {
+		routes = append(routes, signInRoute(handler))
+	}
 	auth := newRoute(underAnyReading(matcher, order), authDirective, handler)
 	if len(handler.ForwardClaims) > 0 {
 		strip := new(StripIdentity)
@@ -175,6 +179,16 @@ func authRoutes(h httpcaddyfile.Helper, handler *Handler, matcher caddy.ModuleMa
 		routes = append(routes, stripping)
 	}
 	return append(routes, auth)
+}
+
+// signInRoute gives the route that answers the endpoints of a sign_in. It comes
+// first: with a matcher, or for a path that a rewrite has changed, other
+// logto_auth directives of the block might refuse a callback.
+func signInRoute(handler *Handler) httpcaddyfile.ConfigValue {
+	return newRoute(caddy.ModuleMap{
+		matcherName: caddyconfig.JSON(MatchSignIn{Path: cmp.Or(handler.SignIn.Path, defaultSignInPath)}, nil),
+		"path":      sortKey(strings.Repeat("~", 200)),
+	}, endpointsName, handler)
 }
 
 func pathMatcher(pattern string) caddy.ModuleMap {

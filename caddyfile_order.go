@@ -1,6 +1,7 @@
 package logtoauth
 
 import (
+	"encoding/json"
 	"reflect"
 	"slices"
 	"strings"
@@ -106,5 +107,10 @@ func (p pathRoute) setSortKey() {
 		}
 		return r
 	}, text)
-	p.set["path"] = caddyconfig.JSON(caddyhttp.MatchPath{httproutes.SortKeyPrefix + text + "}*"}, nil)
+	p.set["path"] = sortKey(text)
+}
+
+// sortKey is a `path` that sorts as a text and matches every request.
+func sortKey(text string) json.RawMessage {
+	return caddyconfig.JSON(caddyhttp.MatchPath{httproutes.SortKeyPrefix + text + "}*"}, nil)
 }

@@ -21,23 +21,23 @@ import (
 // the Caddyfile adapter takes no error route from a directive inside `route`,
 // and it sorts `handle_errors` with statuses before one without.
 //
-// names are headers to delete, from requests for the enclosing site only. It
+// What is forbidden is deleted from requests for the enclosing site only. It
 // reports whether a guard concludes the request when the handler returns an
 // error.
 //
 // A server or subroute without error routes gets none: with them Caddy logs
 // and answers errors in another way.
-func guardErrorRoutes(ctx caddy.Context, names headerNames) (guarded bool, err error) {
+func guardErrorRoutes(ctx caddy.Context, forbidden reserved) (guarded bool, err error) {
 	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if ok && server != nil && server.Errors != nil && len(server.Errors.Routes) > 0 {
-		if guarded, err = guardServer(ctx, server, names); err != nil {
+		if guarded, err = guardServer(ctx, server, forbidden); err != nil {
 			return false, err
 		}
 	}
 	for _, parent := range ctx.Modules() {
 		subroute, ok := parent.(*caddyhttp.Subroute)
 		if ok && subroute.Errors != nil && provisioning(subroute.Routes) >= 0 {
-			insertGuard(&subroute.Errors.Routes, !guarded).add(nil, names)
+			insertGuard(&subroute.Errors.Routes, !guarded).add(nil, forbidden)
 			guarded = true
 		}
 	}
@@ -47,9 +47,9 @@ func guardErrorRoutes(ctx caddy.Context, names headerNames) (guarded bool, err e
 // guardServer guards the error routes of a server and deletes the headers
 // there, for requests that may be for the site that the handler is in. It
 // reports whether there is a guard in front of all of them.
-func guardServer(ctx caddy.Context, server *caddyhttp.Server, names headerNames) (guarded bool, err error) {
+func guardServer(ctx caddy.Context, server *caddyhttp.Server, forbidden reserved) (guarded bool, err error) {
 	if index := provisioning(server.Routes); index >= 0 {
-		insertGuard(&server.Errors.Routes, true).add(siteAt(server.Routes, index), names)
+		insertGuard(&server.Errors.Routes, true).add(siteAt(server.Routes, index), forbidden)
 		return true, nil
 	}
 	routes := server.Errors.Routes
@@ -57,16 +57,16 @@ func guardServer(ctx caddy.Context, server *caddyhttp.Server, names headerNames)
 	if index := provisioning(routes); index >= 0 && routes[index].Terminal {
 		// The handler is inside this error route, and no other one runs for
 		// the same requests.
-		return guarded, guardRoute(ctx, &routes[index], names)
+		return guarded, guardRoute(ctx, &routes[index], forbidden)
 	}
 	// It is inside an error route that others run beside, or inside a named
 	// route, which any site may invoke.
 	if guarded {
-		first.add(nil, names)
+		first.add(nil, forbidden)
 		return true, nil
 	}
 	for i := range routes {
-		if err := guardRoute(ctx, &routes[i], names); err != nil {
+		if err := guardRoute(ctx, &routes[i], forbidden); err != nil {
 			return false, err
 		}
 	}
@@ -132,17 +132,17 @@ func guardOf(routes caddyhttp.RouteList) (*errorGuard, bool) {
 // guardRoute deletes the headers before one error route. Of one that Caddy has
 // compiled only the subroutes can be guarded, which every `handle_errors` is:
 // Caddy compiles these anew for each request.
-func guardRoute(ctx caddy.Context, route *caddyhttp.Route, names headerNames) error {
+func guardRoute(ctx caddy.Context, route *caddyhttp.Route, forbidden reserved) error {
 	if len(route.Handlers) > 0 {
 		if guard, ok := route.Handlers[0].(*errorGuard); ok {
-			guard.add(nil, names)
+			guard.add(nil, forbidden)
 			return nil
 		}
 	}
 	if len(route.HandlersRaw) > 0 {
 		// Caddy puts those that it loads behind it.
 		guard := new(errorGuard)
-		guard.add(nil, names)
+		guard.add(nil, forbidden)
 		route.Handlers = []caddyhttp.MiddlewareHandler{guard}
 		return nil
 	}
@@ -151,7 +151,7 @@ func guardRoute(ctx caddy.Context, route *caddyhttp.Route, names headerNames) er
 		if !ok {
 			continue
 		}
-		insertGuard(&subroute.Routes, false).add(nil, names)
+		insertGuard(&subroute.Routes, false).add(nil, forbidden)
 		if err := subroute.Routes[0].ProvisionHandlers(ctx, nil); err != nil {
 			return err
 		}
@@ -164,42 +164,49 @@ func guardRoute(ctx caddy.Context, route *caddyhttp.Route, names headerNames) er
 // own, after it has put the original URL back, and also for requests that no
 // handler has seen.
 type errorGuard struct {
-	// reserved are the headers to delete, for each site.
-	reserved []reservedHeaders
+	// reserved is what to delete, for each site.
+	reserved []reservedAt
 
 	// last says that no other error routes run if these fail.
 	last bool
 }
 
-// reservedHeaders are headers that only a logto_auth of a site may set.
-type reservedHeaders struct {
-	site  *caddyhttp.Route // nil: any
-	names headerNames
+// reserved is what belongs to the handlers of a site, and no client and no
+// other handler may have.
+type reserved struct {
+	headers headerNames // which only a logto_auth may set
+	cookies bool        // those of sign_in
 }
 
-// add adds names to the headers that are deleted from requests for the site.
-func (g *errorGuard) add(site *caddyhttp.Route, names headerNames) {
-	if len(names) > 0 {
-		g.reserved = append(g.reserved, reservedHeaders{site, names})
+type reservedAt struct {
+	site *caddyhttp.Route // nil: any
+	reserved
+}
+
+// add adds to what is deleted from requests for the site.
+func (g *errorGuard) add(site *caddyhttp.Route, forbidden reserved) {
+	if len(forbidden.headers) > 0 || forbidden.cookies {
+		g.reserved = append(g.reserved, reservedAt{site, forbidden})
 	}
 }
 
-// namesFor gives the headers to delete from a request. Whose error routes will
+// forbiddenIn gives what to delete from a request. Whose error routes will
 // run does not matter: a site that has none gets those of any other one with
 // matchers that match. So a request for two sites (`a.test` and `*.test`) loses
 // the headers of both, and a request for none those of all.
-func (g *errorGuard) namesFor(r *http.Request) headerNames {
+func (g *errorGuard) forbiddenIn(r *http.Request) reserved {
+	var forbidden reserved
 	if len(g.reserved) == 0 {
-		return nil
+		return forbidden
 	}
-	var names headerNames
 	forNone := !forSomeSite(r)
-	for _, reserved := range g.reserved {
-		if forNone || reserved.site == nil || matches(reserved.site, r) {
-			names = append(names, reserved.names...)
+	for _, at := range g.reserved {
+		if forNone || at.site == nil || matches(at.site, r) {
+			forbidden.headers = append(forbidden.headers, at.headers...)
+			forbidden.cookies = forbidden.cookies || at.cookies
 		}
 	}
-	return names
+	return forbidden
 }
 
 // forSomeSite reports whether the server has a site for the request.
@@ -224,13 +231,17 @@ func (g *errorGuard) ServeHTTP(w http.ResponseWriter, r *http.Request, next cadd
 			state.concludeErrorRoutes(r.Context())
 		}
 	}()
-	takeOutForged(r, g.namesFor(r))
+	forbidden := g.forbiddenIn(r)
+	takeOutForged(r, forbidden.headers)
+	if forbidden.cookies {
+		dropSignInCookies(r)
+	}
 	state, ok := knownState(r)
 	if ok && state.unfinished != nil {
 		state.unfinished.stripAgain(r)
 	}
 	if ok && state.private {
-		return servePrivately(w, r, next)
+		return servePrivately(w, r, next, state.browser)
 	}
 	return next.ServeHTTP(w, r)
 }

@@ -160,7 +160,7 @@ func (s *StripIdentity) Provision(ctx caddy.Context) error {
 	for _, header := range s.Headers {
 		s.names = append(s.names, fields.FoldHeader(header))
 	}
-	_, err := guardErrorRoutes(ctx, s.names)
+	_, err := guardErrorRoutes(ctx, reserved{headers: s.names})
 	return err
 }
 

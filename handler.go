@@ -24,6 +24,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	state.begin(h, r)
 	h.identityNames.takeOut(r)
 	addVary(w.Header(), h.vary)
+	if h.signIn != nil {
+		state.takeCookies(r, h.now())
+		if name, below := belowPath(r, h.signIn.Path); below {
+			return h.signIn.serve(w, r, state, name)
+		}
+	}
 
 	if h.BypassCORSPreflight && isPreflight(r, h.sources) {
 		state.preflight = true
@@ -34,13 +40,19 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	var found credential
 	refusal := refuseEarlyData(r)
 	if refusal == nil {
-		found, refusal = h.sources.find(r)
+		found, refusal = h.credential(state, r)
 	}
 	switch {
 	case refusal == nil:
-		refusal = h.admit(state, r, found)
+		refusal = h.admit(state, r, &found)
+		if refusal != nil && found.isSession() && h.Optional && refusal.anonymous() {
+			state.anonymous, refusal = refusal, nil
+		}
 	case h.Optional && refusal.anonymous():
 		state.anonymous, refusal = refusal, nil
+		if h.signIn != nil {
+			state.signInURL = h.signIn.signInURL(r)
+		}
 	default:
 		h.logRefusal(r, refusal, nil, "")
 	}
@@ -50,25 +62,66 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if refusal != nil {
 		state.refusal = refusal
 		if !h.ReportOnly {
-			return h.responder.refuse(w, r, refusal)
+			return h.refuse(w, r, state, refusal, nil)
 		}
 		state.report(refusal)
+	} else if state.info != nil && found.isSession() && h.SignIn.ForwardToken {
+		h.signIn.forwardToken(state, r, found)
 	}
 	if state.info != nil && found.cacheable() {
 		state.private = true
-		return servePrivately(w, r, next)
+	}
+	if state.private {
+		return servePrivately(w, r, next, state.browser)
 	}
 	return next.ServeHTTP(w, r)
 }
 
+// credential returns the token of a request: one that it shows, or that of its
+// session.
+func (h *Handler) credential(state *requestState, r *http.Request) (credential, *Refusal) {
+	found, refusal := h.sources.find(r)
+	if h.signIn == nil || refusal == nil || !refusal.anonymous() {
+		return found, refusal
+	}
+	return h.signIn.credential(state, r, refusal)
+}
+
+// refuse turns a request away: with a refusal, or a browser that can sign in to
+// Logto. needed are scopes that a logto_require asks for.
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, state *requestState, refusal *Refusal, needed []string) error {
+	if h.signIn != nil {
+		if begins, ok := h.signIn.beginsFor(state, r, refusal, needed); ok {
+			logReason(r.Context(), refusal.Reason)
+			return h.signIn.begin(w, r, state, begins)
+		}
+		state.browser.writeCookie(w.Header(), refusal.Status)
+	}
+	return h.responder.refuse(w, r, refusal)
+}
+
 // admit decides about a token and notes the client in the state if it holds.
-func (h *Handler) admit(state *requestState, r *http.Request, found credential) *Refusal {
-	info, organization, refusal := h.decide(r, found)
+func (h *Handler) admit(state *requestState, r *http.Request, found *credential) *Refusal {
+	info, organization, refusal := h.decide(r, *found)
+	if refusal.condemnsToken() && found.isSession() {
+		var other credential
+		if other, refusal = h.signIn.replace(state.browser, r, *found); refusal == nil {
+			*found = other
+			if info, organization, refusal = h.decide(r, other); refusal.condemnsToken() {
+				h.signIn.endSession(ended, state.browser.cookie, "token_refused")
+				refusal = refuseEnded(ReasonSessionEnded)
+			}
+		}
+	}
 	if refusal != nil {
 		h.logRefusal(r, refusal, info, found.token)
 		return refusal
 	}
 	state.info, state.organizationID = info, organization
+	state.source = sourceToken
+	if found.isSession() {
+		state.source, state.session = sourceSession, state.browser.cookie
+	}
 	h.organizations.keepHeaders(r)
 	h.forwardClaims(state, r.Header)
 	return nil
@@ -77,11 +130,18 @@ func (h *Handler) admit(state *requestState, r *http.Request, found credential) 
 // decide judges a token and its use in this request. With a refusal it
 // returns the claims as far as they were read, for the operator's log.
 func (h *Handler) decide(r *http.Request, found credential) (info *AuthInfo, organization string, refusal *Refusal) {
-	info, refusal = h.validator.validate(r.Context(), found.token, h.now, func() keys.Requester { return requesterOf(r) })
-	if refusal != nil {
-		return info, "", refusal
+	if found.identity != nil {
+		// What is asked of the audience is asked of access tokens.
+		if refusal = h.validator.rules.checkTimes(found.identity, h.now()); refusal == nil {
+			refusal = h.requirements.checkPermissions(found.identity)
+		}
+		info = found.identity
+	} else {
+		info, refusal = h.validator.validate(r.Context(), found.token, h.now, func() keys.Requester { return requesterOf(r) })
+		if refusal == nil {
+			organization, refusal = h.requirements.check(info, h.organizations.resolve(r))
+		}
 	}
-	organization, refusal = h.requirements.check(info, h.organizations.resolve(r))
 	if refusal == nil && found.ambient() {
 		refusal = h.origins.check(r)
 	}
@@ -101,7 +161,7 @@ const refusalMessage = "request refused"
 // logRefusal writes one line. What the token says of itself is shown cut and
 // cleaned; the token itself never is.
 func logRefusal(entry *zapcore.CheckedEntry, r *http.Request, refusal *Refusal, info *AuthInfo, token string, site demand) {
-	verified := info != nil && info.key != nil
+	verified := info != nil && (info.key != nil || info.isIdentity)
 	if info == nil {
 		info = claimedBy(token)
 	}
@@ -138,6 +198,9 @@ func claimedBy(token string) *AuthInfo {
 
 // clock is the time source of a handler; tests of captured tokens turn it back.
 type clock func() time.Time
+
+// systemClock is the clock of what is built from a config. Tests turn it.
+var systemClock clock = time.Now
 
 // isPreflight recognizes a genuine CORS preflight (Fetch standard section
 // 4.8): browsers send these without credentials, so that one can only be

@@ -97,13 +97,14 @@ func addVary(header http.Header, names []string) {
 
 // servePrivately runs next and keeps shared caches from storing its answer.
 // The Authorization header does so by itself, and no other place of a token
-// does (RFC 9111 section 3.5).
-func servePrivately(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	private := &privateWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}}
+// does (RFC 9111 section 3.5). For a browser with a session it also writes the
+// session's cookie if that has to be.
+func servePrivately(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, from *browser) error {
+	private := &privateWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, browser: from}
 	err := next.ServeHTTP(private, r)
 	if !private.wroteHeader {
 		// The server or an error route will write it.
-		makePrivate(w.Header())
+		private.finish(http.StatusOK)
 	}
 	return err
 }
@@ -112,7 +113,36 @@ func servePrivately(w http.ResponseWriter, r *http.Request, next caddyhttp.Handl
 // when nobody behind it can change it any more.
 type privateWriter struct {
 	*caddyhttp.ResponseWriterWrapper
+	browser     *browser // nil: none with a session
 	wroteHeader bool
+}
+
+// finish changes the header for the last time.
+func (w *privateWriter) finish(status int) {
+	header := w.Header()
+	if w.browser.hasSession() && status != http.StatusNotModified && isPage(header) {
+		// Else the back button would show it to whoever comes after a sign-out.
+		header["Cache-Control"] = []string{"private, no-cache"}
+	} else {
+		makePrivate(header)
+	}
+	if w.browser.hasSession() {
+		w.browser.writeCookie(header, status)
+	}
+}
+
+// isPage reports whether an answer may be a page that does not say how to store
+// it. One without a type may be anything.
+func isPage(header http.Header) bool {
+	if len(header["Cache-Control"]) > 0 {
+		return false
+	}
+	kind, _, _ := strings.Cut(header.Get("Content-Type"), ";")
+	switch strings.ToLower(textproto.TrimString(kind)) {
+	case "", "text/html", "application/xhtml+xml":
+		return true
+	}
+	return false
 }
 
 // WriteHeader writes the header. An informational one is not the last, but
@@ -120,7 +150,7 @@ type privateWriter struct {
 func (w *privateWriter) WriteHeader(status int) {
 	if !w.wroteHeader && (status >= http.StatusOK || status == http.StatusSwitchingProtocols) {
 		w.wroteHeader = true
-		makePrivate(w.Header())
+		w.finish(status)
 	}
 	w.ResponseWriterWrapper.WriteHeader(status)
 }

@@ -56,7 +56,33 @@ func hint(refusal *Refusal, info *AuthInfo, token string, site demand) string {
 	case ReasonCrossOrigin:
 		return "a page of another origin used the cookie token: list its origin in trusted_origins if it may"
 	}
+	if hint, ok := sessionHints[refusal.Reason]; ok {
+		return hint
+	}
+	if hint, ok := sessionDetailHints[refusal.Detail]; ok {
+		return hint
+	}
 	return requirementHint(refusal, info, site)
+}
+
+// sessionHints explain the refusals of browsers.
+var sessionHints = map[Reason]string{
+	ReasonNoSession: "nobody is signed in, and the request is no navigation that could be sent to Logto: " +
+		"a program sends a token, and a page's script leads its person to sign-in when it gets 401",
+	ReasonSessionExpired:    "the session is older than lifetime, had a longer pause than idle, or has no refresh token (offline)",
+	ReasonSessionEnded:      "the person has signed out, signed in anew, or the site has refused the session's token twice",
+	ReasonRefreshRefused:    "Logto gives no more tokens: the person was suspended, deleted, lost the app, or signed out where offline is off",
+	ReasonSignInState:       "the callback does not belong to a sign-in that this browser started within the last hour",
+	ReasonSignInRefused:     "see the page or the line before: https, the issuer of the answer, Logto's error, or the ID token",
+	ReasonSignInLoop:        "the site has refused every session of this browser: compare the app secret or session_key of all replicas, their clocks, and what proxies do to cookies",
+	ReasonTenantUnavailable: "the tenant's token endpoint, or Caddy's storage, does not answer; see the messages about it",
+}
+
+// sessionDetailHints explain why a session has no token for a request.
+var sessionDetailHints = map[Detail]string{
+	detailNoMember:       "Logto says that the person is in none of the organizations that the request asks for",
+	detailNotAskedFor:    "the session was signed in to before the site asked for this; the next page that the person opens signs in again",
+	detailNoRefreshToken: `the session has no refresh token to get this token with: leave offline on, or switch on "Always issue refresh token" for the app in the Logto console`,
 }
 
 // requirementHint explains the refusals that compare the token with the site.

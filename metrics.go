@@ -19,7 +19,11 @@ var metrics = newInstruments()
 
 // instruments are what this package measures.
 type instruments struct {
-	requests   *prometheus.CounterVec
+	requests *prometheus.CounterVec
+
+	// Of sign_in.
+	signIns, sessionRefreshes, sessionsEnded *prometheus.CounterVec
+
 	tokenCache *prometheus.CounterVec
 	fetches    *prometheus.CounterVec
 
@@ -29,7 +33,7 @@ type instruments struct {
 
 	// Children of requests.
 	admitted, anonymous, preflight prometheus.Counter
-	refused, reported              map[Reason]prometheus.Counter
+	refused, reported, redirected  map[Reason]prometheus.Counter
 
 	// Children of tokenCache.
 	cacheHit, cacheMiss prometheus.Counter
@@ -42,7 +46,7 @@ func newInstruments() *instruments {
 	m := &instruments{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Subsystem: subsystem, Name: "requests_total",
-			Help: "Requests by what became of them (admitted, refused, reported, anonymous, preflight) and the reason of a refusal.",
+			Help: "Requests by what became of them (admitted, refused, reported, anonymous, preflight, redirected) and the reason of a refusal.",
 		}, []string{"outcome", "reason"}),
 		tokenCache: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Subsystem: subsystem, Name: "token_cache_total",
@@ -58,8 +62,21 @@ func newInstruments() *instruments {
 			Help:    "Time to compute one token's signature.",
 			Buckets: []float64{20e-6, 50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3},
 		}),
-		refused:  make(map[Reason]prometheus.Counter, len(reasons)),
-		reported: make(map[Reason]prometheus.Counter, len(reasons)),
+		signIns: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "sign_ins_total",
+			Help: "Sign-ins that came back from the tenant, by result (ok or the reason of the refusal).",
+		}, []string{"result"}),
+		sessionRefreshes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "session_refreshes_total",
+			Help: "Attempts to refresh a session's token, by result (ok or the kind of failure).",
+		}, []string{"result"}),
+		sessionsEnded: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "sessions_ended_total",
+			Help: "Sessions that ended before their time, by cause (signed_out, replaced, other_person, refused, wrong_subject, token_refused).",
+		}, []string{"cause"}),
+		refused:    make(map[Reason]prometheus.Counter, len(reasons)),
+		reported:   make(map[Reason]prometheus.Counter, len(reasons)),
+		redirected: make(map[Reason]prometheus.Counter),
 		keys: &keysCollector{
 			served: prometheus.NewDesc(prometheus.BuildFQName(namespace, subsystem, "jwks_keys"),
 				"Keys of the tenant that tokens are verified with now.", []string{"issuer"}, nil),
@@ -74,6 +91,12 @@ func newInstruments() *instruments {
 		m.refused[reason] = m.requests.WithLabelValues(outcomeRefused, string(reason))
 		m.reported[reason] = m.requests.WithLabelValues(outcomeReported, string(reason))
 	}
+	// Who opens the sign-in page lacks nothing, and so has no reason.
+	for _, reason := range []Reason{
+		"", ReasonNoSession, ReasonSessionExpired, ReasonSessionEnded, ReasonRefreshRefused, ReasonInsufficientScope, ReasonClaimMismatch,
+	} {
+		m.redirected[reason] = m.requests.WithLabelValues(outcomeRedirected, string(reason))
+	}
 	m.cacheHit = m.tokenCache.WithLabelValues("hit")
 	m.cacheMiss = m.tokenCache.WithLabelValues("miss")
 	return m
@@ -82,7 +105,9 @@ func newInstruments() *instruments {
 // register makes the metrics known to the registry of a config. Each handler
 // of the config calls it, since any of them may be the only one.
 func (m *instruments) register(registry *prometheus.Registry) error {
-	for _, collector := range []prometheus.Collector{m.requests, m.tokenCache, m.signatures, m.fetches, m.keys} {
+	for _, collector := range []prometheus.Collector{
+		m.requests, m.tokenCache, m.signatures, m.fetches, m.keys, m.signIns, m.sessionRefreshes, m.sessionsEnded,
+	} {
 		err := registry.Register(collector)
 		if already, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok && already.ExistingCollector == collector {
 			continue
@@ -107,6 +132,8 @@ func (m *instruments) count(outcome string, reason Reason) {
 		m.refused[reason].Inc()
 	case outcomeReported:
 		m.reported[reason].Inc()
+	case outcomeRedirected:
+		m.redirected[reason].Inc()
 	}
 }
 

@@ -40,8 +40,11 @@ func init() {
 // `{http.auth.user.actor}` | The acting party of an impersonation token (`act.sub`)
 // `{http.auth.user.expires_at}` | When the token expires, as an RFC 3339 time
 // `{http.auth.user.claims.<path>}` | Any claim; dots descend, `\.` is a literal dot, digits index arrays; strings bare, all else as JSON
+// `{http.auth.user.source}` | Where the identity is from: `token`, or `session` of a browser (`sign_in`)
+// `{http.auth.user.session_expires_at}` | When the session ends if nothing more is requested in it, as an RFC 3339 time
 // `{http.auth.user.info}` | `{"sub":…,"clientId":…,"organizationId":…,"scopes":[…],"audience":[…]}`
 // `{http.auth.logto.reason}` | On refusal: the reason code
+// `{http.auth.logto.sign_in_url}` | With `sign_in`, on refusal and in anonymous requests: the path that signs the person in and leads back
 // `{http.auth.logto.error}` | On refusal: the text of the answer's body
 //
 // They are empty in requests that were not admitted with a token.
@@ -239,6 +242,13 @@ type Handler struct {
 	identityNames headerNames
 	responder     responder
 
+	// signIn is nil without sign_in.
+	signIn *signIn
+
+	// endpointsOnly says that this handler answers the endpoints of sign_in for
+	// a logto_auth of the site.
+	endpointsOnly bool
+
 	// errorRoutes says that a guard concludes a request when next fails.
 	errorRoutes bool
 }
@@ -255,7 +265,7 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 // not the network; keys are fetched when the config has started.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
-	h.now = time.Now
+	h.now = systemClock
 	if err := metrics.register(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
@@ -276,6 +286,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	h.sources = newTokenSources(h.TokenSources)
 	h.vary = h.sources.vary()
+	if h.SignIn != nil && !containsFold(h.vary, "Cookie") {
+		h.vary = append(h.vary, "Cookie")
+	}
 	if h.origins, err = newOriginGuard(h.TrustedOrigins); err != nil {
 		return fmt.Errorf("trusted_origins: %w", err)
 	}
@@ -297,10 +310,13 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.provisionValidator(ctx); err != nil {
 		return err
 	}
-	warn(h.logger, h.warnings())
-	if h.errorRoutes, err = guardErrorRoutes(ctx, h.identityNames); err != nil {
+	if h.errorRoutes, err = guardErrorRoutes(ctx, reserved{headers: h.identityNames, cookies: h.SignIn != nil}); err != nil {
 		return err
 	}
+	if h.endpointsOnly {
+		return nil // the logto_auth that it is for warns
+	}
+	warn(h.logger, h.warnings())
 	return surveySites(ctx)
 }
 
@@ -369,7 +385,10 @@ func (h *Handler) provisionValidator(ctx caddy.Context) error {
 			maxAge: int64((time.Duration(h.MaxAge) + time.Second - 1) / time.Second),
 		},
 	}
-	return nil
+	if h.SignIn != nil {
+		h.signIn, err = h.newSignIn(app.(*App), h.applicationSettings(shared, cfg))
+	}
+	return err
 }
 
 // tenantConfig takes from the settings what tells key sets apart. Defaults

@@ -29,6 +29,8 @@ func (s *requestState) placeholder(key string) (any, bool) {
 			return string(s.refusal.Reason), true
 		}
 		return "", true
+	case logtoPrefix + "sign_in_url":
+		return s.signInURL, true
 	case logtoPrefix + "error":
 		if s.refusal != nil {
 			return s.refusal.Text, true
@@ -37,6 +39,12 @@ func (s *requestState) placeholder(key string) (any, bool) {
 	}
 	return nil, false
 }
+
+// The values of {http.auth.user.source}.
+const (
+	sourceToken   = "token"
+	sourceSession = "session"
+)
 
 func (s *requestState) userPlaceholder(key, name string) (text string, known bool) {
 	if path, ok := strings.CutPrefix(key, claimsPrefix); ok {
@@ -69,8 +77,15 @@ var userValues = map[string]func(s *requestState, info *AuthInfo) string{
 	"scopes":          func(_ *requestState, info *AuthInfo) string { return strings.Join(info.Scopes, " ") },
 	"audience":        func(_ *requestState, info *AuthInfo) string { return strings.Join(info.Audience, " ") },
 	"actor":           func(_ *requestState, info *AuthInfo) string { return info.Actor },
+	"source":          func(s *requestState, _ *AuthInfo) string { return s.source },
 	"type":            func(s *requestState, _ *AuthInfo) string { return s.userType() },
 	"info":            func(s *requestState, _ *AuthInfo) string { return s.infoJSON() },
+	"session_expires_at": func(s *requestState, _ *AuthInfo) string {
+		if s.session == nil {
+			return ""
+		}
+		return rfc3339(s.handler.signIn.expiresAt(s.session))
+	},
 	"expires_at": func(s *requestState, info *AuthInfo) string {
 		if s.info == nil {
 			return ""

@@ -85,7 +85,7 @@ func TestPrivateHoweverTheHeaderIsWritten(t *testing.T) {
 				w.Header().Set("Cache-Control", public)
 				err := servePrivately(w, r, caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
 					return handler(w)
-				}))
+				}), nil)
 				if err != nil {
 					t.Error(err)
 				}
@@ -122,7 +122,7 @@ func TestPrivateAnswerOfAnErrorRoute(t *testing.T) {
 	recorder.Header().Set("Cache-Control", "public")
 	failed := errors.New("failed")
 	err := servePrivately(recorder, httptest.NewRequest(http.MethodGet, "/", http.NoBody),
-		caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return failed }))
+		caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return failed }), nil)
 	if !errors.Is(err, failed) {
 		t.Errorf("error: %v", err)
 	}
@@ -141,7 +141,7 @@ func TestHijackOfAPrivateAnswer(t *testing.T) {
 			defer connection.Close()
 			_, err = io.WriteString(connection, "HTTP/1.1 299 Hijacked\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 			return err
-		}))
+		}), nil)
 		if err != nil {
 			t.Error(err)
 		}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
@@ -84,6 +85,7 @@ const (
 	textOrganizationInvalid = "Organization ID mismatch"
 	textClaimMismatch       = "Claim requirement not met"
 	textCrossOrigin         = "Cross-origin request refused"
+	textSessionEnded        = "Session ended"
 	textTenantUnavailable   = "Sign-in is temporarily unavailable"
 )
 
@@ -142,6 +144,11 @@ const (
 	detailUnresolved           Detail = "the organization that the request asks for is empty, unresolved or ambiguous"
 	detailOrganizationNoString Detail = "organization_id is no string"
 	detailSeveralOrganizations Detail = "the token names more than one organization"
+
+	// Details of a session that has no token for a request.
+	detailNoMember       Detail = "the person is in none of the organizations that are asked for"
+	detailNotAskedFor    Detail = "the session was signed in to for less"
+	detailNoRefreshToken Detail = "the session has no refresh token"
 )
 
 // Error returns the text of the answer's body.
@@ -156,9 +163,29 @@ func (r *Refusal) reason() Reason {
 }
 
 // anonymous reports whether the request showed no token at all, so that a site
-// for which tokens are optional may let it pass.
+// for which tokens are optional may let it pass. A session that is over, or
+// that has no token now, is none.
 func (r *Refusal) anonymous() bool {
-	return r.Reason == ReasonMissingToken || r.Reason == ReasonUnsupportedScheme
+	switch r.Reason {
+	case ReasonMissingToken, ReasonUnsupportedScheme, ReasonTenantUnavailable:
+		return true
+	}
+	return r.lacksSession()
+}
+
+// lacksSession reports whether somebody could sign in to get what is missing.
+func (r *Refusal) lacksSession() bool {
+	switch r.Reason {
+	case ReasonNoSession, ReasonSessionExpired, ReasonSessionEnded, ReasonRefreshRefused:
+		return true
+	}
+	return false
+}
+
+// condemnsToken reports whether the token itself is at fault, and not what it
+// may be used for.
+func (r *Refusal) condemnsToken() bool {
+	return r != nil && r.Status == http.StatusUnauthorized && r.Text == textInvalidToken
 }
 
 func refuseTooEarly() *Refusal {
@@ -171,6 +198,27 @@ func refuseMissingToken() *Refusal {
 
 func refuseUnsupportedScheme() *Refusal {
 	return &Refusal{Reason: ReasonUnsupportedScheme, Status: http.StatusUnauthorized, Text: textUnsupportedScheme}
+}
+
+// refuseNoSession refuses a request without a token where people can sign in.
+func refuseNoSession() *Refusal {
+	return &Refusal{Reason: ReasonNoSession, Status: http.StatusUnauthorized, Text: textMissingToken}
+}
+
+// refuseEnded refuses a session that is over.
+func refuseEnded(reason Reason) *Refusal {
+	return &Refusal{Reason: reason, Status: http.StatusUnauthorized, Text: textSessionEnded}
+}
+
+// refuseTenantUnavailable refuses a session whose token cannot be refreshed now.
+func refuseTenantUnavailable(after time.Duration) *Refusal {
+	return &Refusal{
+		Reason:       ReasonTenantUnavailable,
+		Status:       http.StatusServiceUnavailable,
+		Text:         textTenantUnavailable,
+		RetryAfter:   max(1, wholeSeconds(after)),
+		unchallenged: true,
+	}
 }
 
 func refuseMultipleTokens() *Refusal {
@@ -282,6 +330,9 @@ func (r *Refusal) body() []byte {
 	body := append(make([]byte, 0, 96), `{"error":`...)
 	return append(strconv.AppendQuote(body, r.Text), '}')
 }
+
+// wholeSeconds rounds up, as Retry-After has to be.
+func wholeSeconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
 
 // seconds renders a span for an error_description.
 func seconds(n int64) string { return strconv.FormatInt(n, 10) + " s" }

@@ -66,7 +66,7 @@ func (q *Require) Provision(ctx caddy.Context) error {
 		return err
 	}
 	warn(q.logger, q.warnings())
-	if q.errorRoutes, err = guardErrorRoutes(ctx, nil); err != nil {
+	if q.errorRoutes, err = guardErrorRoutes(ctx, reserved{}); err != nil {
 		return err
 	}
 	return surveySites(ctx)
@@ -102,7 +102,7 @@ func (q *Require) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		state.report(refusal)
 		return next.ServeHTTP(w, r)
 	default:
-		return state.handler.responder.refuse(w, r, refusal)
+		return state.handler.refuse(w, r, state, refusal, q.requirements.challengeScopes)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-logto/caddy-logto-auth/internal/legible"
+	"github.com/caddy-logto/caddy-logto-auth/internal/session"
 )
 
 // stateVar is the request variable that holds what was decided about a
@@ -42,6 +43,17 @@ type requestState struct {
 	// preflight says that handler let the request pass as a CORS preflight.
 	preflight bool
 
+	// source is where the admitted token came from, and session the one it
+	// belongs to, if it is a session's.
+	source  string
+	session *session.Session
+
+	// signInURL is where a person can sign in to get what was refused.
+	signInURL string
+
+	// redirected says that the browser was sent on, to sign in.
+	redirected bool
+
 	requestHistory
 }
 
@@ -52,6 +64,9 @@ type requestHistory struct {
 
 	// private says that shared caches may not store the answer.
 	private bool
+
+	// browser is what sign_in knows of the browser; nil without sign_in.
+	browser *browser
 
 	// reported is the first refusal that a report_only let pass.
 	reported *Refusal
@@ -123,6 +138,8 @@ const (
 	outcomeReported  = "reported"  // report_only let it pass
 	outcomeAnonymous = "anonymous" // it had no token and needed none
 	outcomePreflight = "preflight" // it was a CORS preflight
+
+	outcomeRedirected = "redirected" // the browser was sent to sign in
 )
 
 // conclude tells metrics and traces once what became of the request. It is
@@ -170,6 +187,8 @@ func count(ctx context.Context, outcome string, refusal *Refusal) {
 // deciding.
 func (s *requestState) outcome() (string, *Refusal) {
 	switch {
+	case s.redirected:
+		return outcomeRedirected, s.refusal
 	case s.refusal != nil && (s.handler == nil || !s.handler.ReportOnly):
 		return outcomeRefused, s.refusal
 	case s.reported != nil:

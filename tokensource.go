@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-logto/caddy-logto-auth/internal/fields"
+	"github.com/caddy-logto/caddy-logto-auth/internal/session"
 )
 
 // TokenSource is a place in a request where a token may stand.
@@ -45,7 +46,15 @@ func newTokenSources(configured []TokenSource) tokenSources {
 type credential struct {
 	token  string
 	source TokenSource
+
+	// session is the token of a session, if that is what the request shows, and
+	// identity what it says if it is no access token.
+	session  session.Token
+	identity *AuthInfo
 }
+
+// isSession reports whether this is the token of a session.
+func (c credential) isSession() bool { return !c.session.IsZero() }
 
 // ambient reports whether a browser adds this credential by itself, without the
 // page that makes the request knowing it.
@@ -92,7 +101,7 @@ func (s tokenSources) find(r *http.Request) (credential, *Refusal) {
 		places++
 		queried = queried || source.From == sourceQuery
 		if !found {
-			first, found = credential{token, source}, true
+			first, found = credential{token: token, source: source}, true
 		}
 	}
 	switch {

@@ -65,6 +65,11 @@ func parseJWS(token string) (*jws, *Refusal) {
 	if len(token) > maxTokenSize {
 		return nil, refuseToken(ReasonTokenTooLarge, "The token is larger than 16 KiB", "")
 	}
+	return splitJWS(token)
+}
+
+// splitJWS is parseJWS for tokens of any size.
+func splitJWS(token string) (*jws, *Refusal) {
 	header, rest, ok := strings.Cut(token, ".")
 	if !ok {
 		return nil, refuseToken(ReasonOpaqueToken, "The token is no JWT: request an access token for a resource", "")

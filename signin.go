@@ -1,0 +1,336 @@
+package logtoauth
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/jsonobject"
+	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
+	"github.com/caddy-logto/caddy-logto-auth/internal/session"
+)
+
+// Scopes and resources that Logto knows by name.
+const (
+	scopeOpenID        = "openid"
+	scopeOrganizations = "urn:logto:scope:organizations"
+	scopeOrgRoles      = "urn:logto:scope:organization_roles"
+
+	// resourceOrganizations must be in the authorization request for a token
+	// that has organization permissions. It is no resource to ask a token for.
+	resourceOrganizations = "urn:logto:resource:organizations"
+)
+
+// claimScopes are the scopes that put a claim into the ID token.
+var claimScopes = map[string]string{
+	"name": "profile", "picture": "profile", "username": "profile", "preferred_username": "profile",
+	"given_name": "profile", "family_name": "profile", "nickname": "profile", "profile": "profile",
+	"website": "profile", "gender": "profile", "birthdate": "profile", "zoneinfo": "profile", "locale": "profile",
+	"updated_at": "profile", "created_at": "profile",
+	"email": "email", "email_verified": "email",
+	"phone_number": "phone", "phone_number_verified": "phone",
+	"address": "address", "roles": "roles",
+	"organizations": scopeOrganizations, "organization_roles": scopeOrgRoles,
+}
+
+// signIn is what a logto_auth with sign_in does for people with a browser.
+type signIn struct {
+	*SignIn
+	handler *Handler
+	app     *application
+	pages   *pages
+	base    *url.URL // base_url; nil: the site is the request's
+	timeout time.Duration
+
+	// ownOrigin lets only this site's pages sign people out.
+	ownOrigin *originGuard
+
+	leftOut sync.Once // the warning about claims that do not fit into a cookie
+
+	// identity says that the claims of the ID token are what is checked.
+	identity bool
+
+	// wanted is what a sign-in asks for. It is known when the whole config is
+	// loaded.
+	wanted func() asking
+}
+
+// asking is what a sign-in asks Logto for.
+type asking struct {
+	scopes, resources []string
+
+	// resource is what the code is exchanged for; empty if its access token is
+	// not used.
+	resource string
+
+	// claims are those that a cookie must not leave out for others: without the
+	// first ones no identity can be judged, and the others are named by the
+	// site's rules.
+	claims []string
+}
+
+// newSignIn is called by Provision, with defaults applied.
+func (h *Handler) newSignIn(app *App, settings applicationSettings) (*signIn, error) {
+	s := &signIn{
+		SignIn: h.SignIn, handler: h,
+		identity: h.identityMode(),
+		timeout:  time.Duration(h.FetchTimeout),
+	}
+	sealing, err := h.SignIn.keys()
+	if err != nil {
+		return nil, err
+	}
+	settings.clientID, settings.clientSecret, settings.sealing = h.SignIn.ClientID, h.SignIn.ClientSecret, sealing
+	if s.app, err = app.application(&settings); err != nil {
+		return nil, err
+	}
+	if h.SignIn.BaseURL != "" {
+		if s.base, err = url.Parse(h.SignIn.BaseURL); err != nil {
+			return nil, err
+		}
+	}
+	if s.ownOrigin, err = newOriginGuard(nil); err != nil {
+		return nil, err
+	}
+	s.pages = newPages(s.Path, originOf(s.app.issuer), originOf(s.SignedOut))
+	s.wanted = sync.OnceValue(func() asking { return s.ask(app.requiredBy(h)) })
+	return s, nil
+}
+
+// originOf is the origin of a URL, or "" of a path.
+func originOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
+}
+
+// ask puts together what a sign-in asks for: what this logto_auth checks, and
+// the logto_require lines of the site.
+func (s *signIn) ask(required asked) asking {
+	h := s.handler
+	scopes := []string{scopeOpenID}
+	if *s.Offline {
+		scopes = append(scopes, offlineAccess)
+	}
+	scopes = mergeScopes(scopes, s.Scopes, h.Scopes, h.AnyScopes, required.scopes)
+	var a asking
+	switch model := h.requirements.model; {
+	case s.identity:
+		a.claims = s.namedClaims(required.claims)
+		scopes = mergeScopes(scopes, scopesOfClaims(a.claims))
+	case model == modelOrganization:
+		a.resources = []string{resourceOrganizations}
+	default:
+		a.resources = []string{h.Audiences[0]}
+		if model == modelGlobal {
+			a.resource = h.Audiences[0]
+		}
+	}
+	if h.requirements.organization.asked() || required.organization {
+		scopes = mergeScopes(scopes, []string{scopeOrganizations})
+	}
+	a.scopes = scopes
+	return a
+}
+
+// scopesOfClaims are the scopes that put claims into the ID token.
+func scopesOfClaims(names []string) []string {
+	var scopes []string
+	for _, name := range names {
+		if scope, ok := claimScopes[name]; ok {
+			scopes = append(scopes, scope)
+		}
+	}
+	return scopes
+}
+
+// and adds what another sign-in has asked for: old ∪ new.
+func (a asking) and(scopes, resources []string) asking {
+	a.scopes = mergeScopes(scopes, a.scopes)
+	a.resources = mergeScopes(resources, a.resources)
+	return a
+}
+
+// namedClaims are those that identities need, and those that the rules name.
+func (s *signIn) namedClaims(required []string) []string {
+	names := []string{"iss", "aud", "exp", "iat"}
+	for _, claim := range s.handler.requirements.claims {
+		names = append(names, claim.path[0])
+	}
+	for _, header := range s.handler.identity {
+		names = append(names, header.claim[0])
+	}
+	for _, path := range required {
+		if segments, err := jsonobject.ParsePath(path); err == nil {
+			names = append(names, segments[0])
+		}
+	}
+	return names
+}
+
+// origin is what a browser sees of the site of a request.
+type origin struct {
+	session.Site
+	secure bool
+	scheme string
+}
+
+// origin returns the origin of a request. Its error says that nobody can be
+// signed in there: plain http that is not loopback, or a Host that no browser
+// sends.
+func (s *signIn) origin(r *http.Request) (origin, error) {
+	secure := reachedByHTTPS(r)
+	site, err := session.NewSite(r.Host, secure)
+	if err != nil {
+		return origin{}, err
+	}
+	scheme := "http"
+	if secure {
+		scheme = "https"
+	}
+	return origin{site, secure, scheme}, nil
+}
+
+// reachedByHTTPS reports whether a browser uses https, to Caddy or to a proxy
+// in front that Caddy trusts (trusted_proxies). A cookie that says so wrongly
+// would be sent in the clear, so several headers, or one with a list, count as
+// nothing.
+func reachedByHTTPS(r *http.Request) bool {
+	if r.TLS != nil {
+		return true
+	}
+	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
+	forwarded := r.Header["X-Forwarded-Proto"]
+	return trusted && len(forwarded) == 1 && forwarded[0] == "https"
+}
+
+// address is the origin as a URL, which is base_url's host if there is one.
+func (s *signIn) address(at origin) string {
+	host := at.Host()
+	if s.base != nil {
+		host = s.base.Host
+	}
+	return at.scheme + "://" + host
+}
+
+// elsewhere returns where a sign-in has to start instead: the same path at
+// base_url, or "" if it is here.
+func (s *signIn) elsewhere(at origin, r *http.Request) string {
+	if s.base == nil || strings.EqualFold(s.base.Host, at.Host()) {
+		return ""
+	}
+	return s.address(at) + originalURI(r)
+}
+
+func (s *signIn) redirectURI(at origin) string { return s.address(at) + s.Path + "/callback" }
+
+// originalURL is the URL as the client sent it: rewrite, uri and try_files run
+// before us.
+func originalURL(r *http.Request) *url.URL {
+	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok && original.URL != nil {
+		return original.URL
+	}
+	return r.URL
+}
+
+// originalURI is the path and query of the request as the client sent it.
+func originalURI(r *http.Request) string {
+	u := *originalURL(r)
+	u.Scheme, u.Host, u.User, u.Fragment = "", "", nil, ""
+	if uri := u.RequestURI(); strings.HasPrefix(uri, "/") {
+		return uri
+	}
+	return "/"
+}
+
+// returnPath is where a person who signs in now goes afterwards.
+func (s *signIn) returnPath(r *http.Request) string {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return "/"
+	}
+	return session.ReturnPath(originalURI(r), s.Path)
+}
+
+// signInURL is the path that signs a person in and leads back, for
+// {http.auth.logto.sign_in_url}.
+func (s *signIn) signInURL(r *http.Request) string {
+	return s.Path + "/sign-in?return_to=" + url.QueryEscape(s.returnPath(r))
+}
+
+// isNavigation reports whether a browser shows the answer to a person as a
+// page, so that a redirect to Logto leads somewhere. A script, an image or a
+// frame would get Logto's page, or follow the redirect without an end.
+func isNavigation(r *http.Request) bool {
+	header := r.Header
+	if r.Method != http.MethodGet || isUpgrade(r) ||
+		len(header["X-Requested-With"]) > 0 ||
+		slices.Contains(header["Service-Worker"], "script") || isPrefetch(r) {
+		return false
+	}
+	mode, destination := header["Sec-Fetch-Mode"], header["Sec-Fetch-Dest"]
+	if len(mode) > 0 || len(destination) > 0 || len(header["Sec-Fetch-Site"]) > 0 {
+		return isOnly(mode, "navigate") && isOnly(destination, "document")
+	}
+	return acceptsHTML(header["Accept"])
+}
+
+// beginsFor returns the sign-in that answers a refusal, and reports whether one
+// does: a person is there to sign in, and gets what is missing by it.
+func (s *signIn) beginsFor(state *requestState, r *http.Request, refusal *Refusal, needed []string) (beginning, bool) {
+	b := state.browser
+	state.signInURL = s.signInURL(r)
+	if s.Unauthenticated == unauthenticated401 || b.authorized || !isNavigation(r) {
+		return beginning{}, false
+	}
+	if !refusal.lacksSession() && !s.signInAgain(b, refusal, needed, s.handler.now()) {
+		return beginning{}, false
+	}
+	return beginning{returnPath: s.returnPath(r), needed: needed}, true
+}
+
+// isPrefetch reports whether a browser only prepares for a navigation that may
+// never come. Its answer is kept and shown later.
+func isPrefetch(r *http.Request) bool {
+	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
+		for _, value := range r.Header[name] {
+			if strings.Contains(strings.ToLower(value), "prefetch") || strings.Contains(strings.ToLower(value), "preview") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func isOnly(values []string, value string) bool { return len(values) == 1 && values[0] == value }
+
+// acceptsHTML reports whether an Accept header names text/html. `*/*` does not:
+// programs send it.
+func acceptsHTML(accept []string) bool {
+	for _, line := range accept {
+		for part := range strings.SplitSeq(line, ",") {
+			kind, _, _ := strings.Cut(part, ";")
+			if strings.EqualFold(strings.TrimSpace(kind), "text/html") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// issuerEndpoint is an address at Logto for browsers. Discovery is not asked:
+// its endpoints follow the Host of whoever asks.
+func (s *signIn) issuerEndpoint(path string, query url.Values) string {
+	return s.app.issuer + path + "?" + query.Encode()
+}
+
+// applicationSettings is what applications are made of, besides the app's own settings.
+func (h *Handler) applicationSettings(shared *tenant, config keys.Config) applicationSettings {
+	return applicationSettings{tenant: shared, config: config, cacheSize: *h.CacheSize, rules: h.validator.rules}
+}

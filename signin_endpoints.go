@@ -1,0 +1,295 @@
+package logtoauth
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/session"
+)
+
+func init() {
+	caddy.RegisterModule(new(SignInEndpoints))
+	caddy.RegisterModule(new(MatchSignIn))
+}
+
+// The names of what a Caddyfile puts first in the block of a sign_in.
+const (
+	endpointsName = "logto_sign_in"
+	matcherName   = "logto_sign_in"
+)
+
+// endpoint is one of sign_in's addresses.
+type endpoint struct {
+	methods []string
+	serve   func(*signIn, http.ResponseWriter, *http.Request, *requestState) error
+}
+
+// endpoints are those below path.
+var endpoints = map[string]endpoint{
+	"sign-in":    {[]string{http.MethodGet}, (*signIn).serveSignIn},
+	"callback":   {[]string{http.MethodGet}, (*signIn).callback},
+	"session":    {[]string{http.MethodGet, http.MethodHead}, (*signIn).serveSession},
+	"sign-out":   {[]string{http.MethodGet, http.MethodPost}, (*signIn).serveSignOut},
+	"signed-out": {[]string{http.MethodGet, http.MethodHead}, (*signIn).serveSignedOut},
+}
+
+// belowPath returns what stands below path in the address of a request as the
+// client sent it, and reports whether it is there at all. The decoded path is
+// compared and nothing resolved, so that `/.logto/../x` is an endpoint that
+// does not exist.
+func belowPath(r *http.Request, prefix string) (name string, below bool) {
+	rest, below := strings.CutPrefix(originalURL(r).Path, prefix)
+	if !below || rest != "" && rest[0] != '/' {
+		return "", false
+	}
+	return strings.TrimPrefix(rest, "/"), true
+}
+
+// serve answers a request below path. Nothing there reaches a later handler.
+func (s *signIn) serve(w http.ResponseWriter, r *http.Request, state *requestState, name string) error {
+	found, ok := endpoints[name]
+	switch {
+	case !ok:
+		return s.show(w, r, state, pageNotFound)
+	case !slices.Contains(found.methods, r.Method):
+		w.Header().Set("Allow", strings.Join(found.methods, ", "))
+		return s.show(w, r, state, pageMethod)
+	}
+	if _, err := s.origin(r); err != nil {
+		emptyQuery(r, state) // which may hold a code
+		return s.show(w, r, state, pageInsecure)
+	}
+	return found.serve(s, w, r, state)
+}
+
+// show answers with a page, or returns the error in its place.
+func (s *signIn) show(w http.ResponseWriter, r *http.Request, state *requestState, which *page) error {
+	state.redirected = false
+	if which.reason != "" {
+		state.refusal, state.signInURL = which.refusal(), s.signInURL(r)
+		logReason(r.Context(), which.reason)
+	}
+	if which.status >= http.StatusBadRequest && s.handler.responder.handleErrors {
+		header := w.Header()
+		header.Set("Cache-Control", "no-store")
+		if which.retryAfter > 0 {
+			header.Set("Retry-After", strconv.Itoa(which.retryAfter))
+		}
+		return caddyhttp.Error(which.status, which.refusal())
+	}
+	return s.pages.serve(w, r, which)
+}
+
+// refusal is what a page says, for metrics, placeholders and error routes.
+func (p *page) refusal() *Refusal {
+	return &Refusal{Reason: p.reason, Status: p.status, Text: p.message(), RetryAfter: p.retryAfter, unchallenged: true}
+}
+
+// serveSignIn starts a sign-in.
+func (s *signIn) serveSignIn(w http.ResponseWriter, r *http.Request, state *requestState) error {
+	given := originalURL(r).Query()["return_to"]
+	path := "/"
+	if len(given) == 1 {
+		path = session.ReturnPath(given[0], s.Path)
+	}
+	return s.begin(w, r, state, beginning{returnPath: path})
+}
+
+// serveSession tells a page who is signed in. It never refreshes anything, so
+// that a page that asks every minute keeps no session alive.
+func (s *signIn) serveSession(w http.ResponseWriter, r *http.Request, state *requestState) error {
+	header := w.Header()
+	header.Set("Cache-Control", "no-store")
+	header.Set("Cross-Origin-Resource-Policy", "same-origin")
+	header.Set("X-Content-Type-Options", "nosniff")
+	found, refusal := s.find(state.browser, r)
+	if refusal != nil {
+		state.refusal = refusal
+		return s.handler.responder.refuse(w, r, refusal)
+	}
+	summary := struct {
+		Subject        string   `json:"sub"`
+		Type           string   `json:"type"`
+		OrganizationID *string  `json:"organization_id"`
+		Scopes         []string `json:"scopes"`
+		ExpiresAt      *string  `json:"expires_at"`
+		SessionExpires string   `json:"session_expires_at"`
+	}{Subject: found.Subject, Type: "user", Scopes: []string{}, SessionExpires: rfc3339(s.expiresAt(found))}
+	if info := s.known(found, r); info != nil {
+		summary.Scopes = append(summary.Scopes, info.Scopes...)
+		if info.OrganizationID != "" {
+			summary.OrganizationID = &info.OrganizationID
+		}
+		expires := rfc3339(info.ExpiresAt)
+		summary.ExpiresAt = &expires
+	}
+	body, err := json.Marshal(summary)
+	if err != nil {
+		return err
+	}
+	header.Set("Content-Type", "application/json")
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	_, err = w.Write(body) // which net/http leaves out of the answer to HEAD
+	return err
+}
+
+func rfc3339(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// known is what the token says that is at hand for a session, or nil.
+func (s *signIn) known(of *session.Session, r *http.Request) *AuthInfo {
+	targets, refusal := s.targets(r)
+	if refusal != nil {
+		return nil
+	}
+	for _, target := range targets {
+		token, _ := s.app.refresher.Peek(of, target)
+		switch {
+		case token.Expired(s.handler.now()):
+		case target == session.Target{}:
+			if info, err := s.app.identity(token); err == nil {
+				return info
+			}
+		default:
+			if info, refusal := s.handler.validator.validate(r.Context(), token.Value, s.handler.now, nil); refusal == nil {
+				return info
+			}
+		}
+	}
+	return nil
+}
+
+// serveSignOut signs a person out, if it is they who ask: another site's page
+// must not, be it by a form or a link.
+func (s *signIn) serveSignOut(w http.ResponseWriter, r *http.Request, state *requestState) error {
+	if r.Method == http.MethodPost {
+		refusal := refuseEarlyData(r)
+		if refusal == nil {
+			refusal = s.ownOrigin.check(r)
+		}
+		if refusal != nil {
+			state.refusal = refusal
+			return s.handler.responder.refuse(w, r, refusal)
+		}
+		return s.signOut(w, r, state)
+	}
+	if isPersonal(r) {
+		return s.signOut(w, r, state)
+	}
+	return s.show(w, r, state, pageSignOut)
+}
+
+// isPersonal reports whether a person opens a page: by a link on this site, a
+// bookmark, or the address bar. Browsers that do not say so get a button.
+func isPersonal(r *http.Request) bool {
+	header := r.Header
+	from := header["Sec-Fetch-Site"]
+	return (isOnly(from, "same-origin") || isOnly(from, "none")) &&
+		isOnly(header["Sec-Fetch-Mode"], "navigate") && isOnly(header["Sec-Fetch-Dest"], "document") && !isPrefetch(r)
+}
+
+// signOut ends the session here, its refresh token at Logto, and sends the
+// browser to Logto to end the session there.
+func (s *signIn) signOut(w http.ResponseWriter, r *http.Request, state *requestState) error {
+	at, err := s.origin(r)
+	if err != nil {
+		return s.show(w, r, state, pageInsecure)
+	}
+	header := w.Header()
+	header.Add("Set-Cookie", at.ClearSession())
+	header.Add("Set-Cookie", at.ClearFlow())
+	b := state.browser
+	if found, _ := s.find(b, r); found != nil && !s.app.list.Ended(found) {
+		// Not by the request's context: a browser that leaves has signed out, too.
+		s.endSession(s.app.life, found, "signed_out")
+		if s.revoke(s.app.life, found) {
+			s.shorten(found)
+		}
+	}
+	return redirect(w, http.StatusSeeOther, s.issuerEndpoint("/session/end", url.Values{
+		"client_id":                {s.app.clientID},
+		"post_logout_redirect_uri": {s.postLogoutURI(at)},
+	}))
+}
+
+// postLogoutURI is where a sign-out ends.
+func (s *signIn) postLogoutURI(at origin) string {
+	switch {
+	case s.SignedOut == "":
+		return s.address(at) + s.Path + "/signed-out"
+	case strings.HasPrefix(s.SignedOut, "/"):
+		return s.address(at) + s.SignedOut
+	}
+	return s.SignedOut
+}
+
+func (s *signIn) serveSignedOut(w http.ResponseWriter, r *http.Request, state *requestState) error {
+	return s.show(w, r, state, pageSignedOut)
+}
+
+// SignInEndpoints is a middleware that answers the endpoints of a [Handler]'s
+// `sign_in`, such as the callback, and passes all other requests on. A
+// Caddyfile puts it first in the block, behind the matcher `logto_sign_in`: a
+// `logto_auth` with a matcher, or behind a rewrite, would not see their
+// requests. In JSON it is not needed where a `logto_auth` with the same
+// settings sees every request.
+type SignInEndpoints struct {
+	Handler
+}
+
+// CaddyModule returns the Caddy module information.
+func (*SignInEndpoints) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers." + endpointsName,
+		New: func() caddy.Module { return new(SignInEndpoints) },
+	}
+}
+
+// Provision builds the sign-in from the configuration.
+func (e *SignInEndpoints) Provision(ctx caddy.Context) error {
+	e.endpointsOnly = true
+	return e.Handler.Provision(ctx)
+}
+
+// ServeHTTP answers requests below the sign_in's path and passes all others on.
+func (e *SignInEndpoints) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if _, below := belowPath(r, e.signIn.Path); !below {
+		return next.ServeHTTP(w, r)
+	}
+	return e.Handler.ServeHTTP(w, r, next)
+}
+
+// MatchSignIn is a request matcher that matches the endpoints of a `sign_in`:
+// what the client asked for, before any rewrite, is below the path.
+type MatchSignIn struct {
+	// The path of the sign_in. Placeholders are not expanded.
+	Path string `json:"path"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (*MatchSignIn) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.matchers." + matcherName,
+		New: func() caddy.Module { return new(MatchSignIn) },
+	}
+}
+
+// MatchWithError reports whether a request is for one of the endpoints.
+func (m *MatchSignIn) MatchWithError(r *http.Request) (bool, error) {
+	_, below := belowPath(r, m.Path)
+	return below, nil
+}
+
+// Interface guards.
+var (
+	_ caddyhttp.MiddlewareHandler       = (*SignInEndpoints)(nil)
+	_ caddy.Provisioner                 = (*SignInEndpoints)(nil)
+	_ caddyhttp.RequestMatcherWithError = (*MatchSignIn)(nil)
+)

@@ -1,0 +1,392 @@
+package logtoauth
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/fields"
+	"github.com/caddy-logto/caddy-logto-auth/internal/session"
+)
+
+// browser is what is known of the browser that sent a request. Cookies are
+// taken out of the request before any later handler sees it, so they are kept
+// here for the logto_auth handlers that follow.
+type browser struct {
+	came    time.Time
+	cookies []string // the Cookie headers as they came
+
+	// authorized says that the client sent credentials of its own.
+	authorized bool
+
+	// opened says that the cookies have been looked at for the app below.
+	opened  bool
+	app     *application
+	at      origin
+	cookie  *session.Session // as the browser has it; nil if it shows none
+	refusal *Refusal         // why the cookie is no session, or not now
+
+	// newest is the state of the session to write on the answer, by the sign-in
+	// that found it.
+	newest *session.Session
+	renews *signIn
+	wrote  bool
+}
+
+// takeCookies takes the cookies of sign-in out of the request, once.
+func (s *requestState) takeCookies(r *http.Request, now time.Time) *browser {
+	if s.browser == nil {
+		s.browser = &browser{came: now, cookies: r.Header["Cookie"], authorized: len(r.Header[defaultSourceHeader]) > 0}
+	}
+	dropSignInCookies(r)
+	return s.browser
+}
+
+// dropSignInCookies takes the cookies of sign-in out of a request, trailers
+// included. Whoever reads them behind us could use them elsewhere.
+func dropSignInCookies(r *http.Request) {
+	if lines := r.Header["Cookie"]; len(lines) > 0 {
+		if kept := session.StripCookies(lines); len(kept) == 0 {
+			delete(r.Header, "Cookie")
+		} else {
+			r.Header["Cookie"] = kept
+		}
+	}
+	if r.Trailer != nil {
+		headerNames{fields.FoldHeader("Cookie")}.takeOutOfTrailers(r)
+	}
+}
+
+// find returns the session that the browser shows, or why there is none.
+func (s *signIn) find(b *browser, r *http.Request) (*session.Session, *Refusal) {
+	if !b.opened || b.app.clientID != s.app.clientID || b.app.issuer != s.app.issuer {
+		b.opened, b.app = true, s.app
+		b.cookie, b.refusal = s.open(b, r)
+	}
+	return b.cookie, b.refusal
+}
+
+// open opens the session's cookie and judges whether it still is a session.
+// With a refusal it returns the session as well if it can be told whose it was.
+func (s *signIn) open(b *browser, r *http.Request) (*session.Session, *Refusal) {
+	at, err := s.origin(r)
+	if err != nil {
+		return nil, refuseNoSession()
+	}
+	b.at = at
+	found, err := s.app.ring.FindSession(at.Site, b.cookies)
+	switch {
+	case errors.Is(err, session.ErrMultiple):
+		return nil, refuseMultipleTokens()
+	case found == nil:
+		return nil, refuseNoSession()
+	case s.app.awaitList(r.Context(), s.timeout) != nil:
+		return found, refuseTenantUnavailable(time.Second)
+	case s.app.list.Ended(found):
+		return found, refuseEnded(ReasonSessionEnded)
+	case !s.handler.now().Before(s.expiresAt(found)):
+		return found, refuseEnded(ReasonSessionExpired)
+	}
+	return found, nil
+}
+
+func (s *signIn) expiresAt(of *session.Session) time.Time {
+	return of.ExpiresAt(time.Duration(s.Lifetime), time.Duration(s.Idle))
+}
+
+// isGood reports whether the browser shows a session that has not ended.
+func (s *signIn) isGood(b *browser, r *http.Request) bool {
+	found, refusal := s.find(b, r)
+	return found != nil && refusal == nil
+}
+
+// credential is the session's token, for a request that shows no other. lacks
+// is what the request lacks without a session.
+func (s *signIn) credential(state *requestState, r *http.Request, lacks *Refusal) (credential, *Refusal) {
+	b := state.browser
+	found, refusal := s.find(b, r)
+	switch {
+	case refusal != nil && refusal.Reason == ReasonNoSession && lacks.Reason == ReasonUnsupportedScheme:
+		return credential{}, lacks
+	case refusal != nil:
+		return credential{}, refusal
+	}
+	state.private = true
+	b.renews = s
+	return s.obtain(b, r, func(target session.Target) (session.Access, error) {
+		return s.app.refresher.Access(r.Context(), found, target)
+	})
+}
+
+// replace gets another token for a session whose own one was refused: its key
+// was rotated out, or it is older than max_age.
+func (s *signIn) replace(b *browser, r *http.Request, refused credential) (credential, *Refusal) {
+	return s.obtain(b, r, func(target session.Target) (session.Access, error) {
+		return s.app.refresher.Replace(r.Context(), b.cookie, target, refused.session)
+	})
+}
+
+// obtain gets a token for the first of the targets that the person has one for.
+func (s *signIn) obtain(b *browser, r *http.Request, get func(session.Target) (session.Access, error)) (credential, *Refusal) {
+	targets, refusal := s.targets(r)
+	if refusal != nil {
+		return credential{}, refusal
+	}
+	wanted := s.wanted()
+	var failure *session.TokenError
+	for _, target := range targets {
+		if !b.cookie.Covers(scopesOfTarget(target), resourcesOfTarget(target)) {
+			failure = &session.TokenError{Kind: session.NotAskedFor}
+			break
+		}
+		access, err := get(target)
+		if err == nil {
+			return s.shown(b, access, target, wanted)
+		}
+		if !errors.As(err, &failure) {
+			failure = &session.TokenError{Kind: session.Unavailable, Err: err}
+		}
+		if failure.Kind != session.NotMember {
+			break
+		}
+	}
+	return credential{}, s.refuseToken(b, r, failure, targets)
+}
+
+// targets are what the site needs a token for, one of them.
+func (s *signIn) targets(r *http.Request) ([]session.Target, *Refusal) {
+	h := s.handler
+	if s.identity {
+		return []session.Target{{}}, nil
+	}
+	var target session.Target
+	if h.requirements.model != modelOrganization {
+		target.Resource = h.Audiences[0]
+	}
+	if !h.requirements.organization.asked() {
+		return []session.Target{target}, nil
+	}
+	wanted := h.organizations.resolve(r)
+	if !wanted.resolved {
+		return nil, refuseOrganization(ReasonWrongOrganization, detailUnresolved)
+	}
+	targets := make([]session.Target, 0, len(wanted.ids))
+	for _, id := range wanted.ids {
+		target.Organization = id
+		targets = append(targets, target)
+	}
+	return targets, nil
+}
+
+// scopesOfTarget and resourcesOfTarget are what a sign-in must have asked for
+// to get a token for it.
+func scopesOfTarget(target session.Target) []string {
+	if target.Organization == "" {
+		return nil
+	}
+	return []string{scopeOrganizations}
+}
+
+func resourcesOfTarget(target session.Target) []string {
+	switch {
+	case target.Resource != "":
+		return []string{target.Resource}
+	case target.Organization != "":
+		return []string{resourceOrganizations}
+	}
+	return nil
+}
+
+// shown is what a session shows to the validator.
+func (s *signIn) shown(b *browser, access session.Access, target session.Target, wanted asking) (credential, *Refusal) {
+	token := access.Token
+	if access.IsNewer {
+		fitted, leftOut, err := access.Session.Fit(wanted.claims)
+		if err != nil {
+			s.handler.logger.Warn("a session does not fit into a cookie and ends with this process", zap.Error(err))
+		} else {
+			b.newest = fitted
+			if target == (session.Target{}) && fitted.Target == target {
+				// Else a claim would be there only until the next restart.
+				token = fitted.Token
+			}
+			s.warnLeftOut(leftOut)
+		}
+	} else if b.newest == nil {
+		b.newest = access.Session
+	}
+	found := credential{token: token.Value, session: token, source: TokenSource{From: sourceCookie, Name: b.at.SessionName()}}
+	if target != (session.Target{}) {
+		return found, nil
+	}
+	identity, err := s.app.identity(token)
+	if err != nil {
+		return credential{}, refuseEnded(ReasonSessionEnded)
+	}
+	found.identity = identity
+	return found, nil
+}
+
+// identity is what the claims of a verified ID token say. They were sealed by
+// us, or have just been verified.
+func (a *application) identity(token session.Token) (*AuthInfo, error) {
+	if info, ok := a.identities.Get(token.Claims); ok {
+		return info, nil
+	}
+	info, refusal := decodeClaims(token.Claims)
+	if refusal != nil {
+		return nil, refusal
+	}
+	info.isIdentity = true
+	a.identities.Put(token.Claims, info, 3*len(token.Claims)+512)
+	return info, nil
+}
+
+// refuseToken turns away a request whose session has no token for it.
+func (s *signIn) refuseToken(b *browser, r *http.Request, failure *session.TokenError, targets []session.Target) *Refusal {
+	h := s.handler
+	if entry := h.logger.Check(zapcore.DebugLevel, "a session has no token for a request"); entry != nil {
+		entry.Write(zap.Stringer("kind", failure.Kind), zap.NamedError("cause", failure.Err))
+	}
+	switch failure.Kind {
+	case session.Ended:
+		return refuseEnded(ReasonSessionEnded)
+	case session.Expired:
+		return refuseEnded(ReasonSessionExpired)
+	case session.Refused, session.WrongSubject:
+		// It ends here at once. Other replicas learn of it when it is stored,
+		// for which this request need not wait.
+		s.endSession(ended, b.cookie, failure.Kind.String())
+		return refuseEnded(ReasonRefreshRefused)
+	case session.NotMember:
+		return refuseOrganization(ReasonWrongOrganization, detailNoMember)
+	case session.NoRefreshToken:
+		if targets[0].Organization != "" {
+			return refuseOrganization(ReasonMissingOrganization, detailNoRefreshToken)
+		}
+		return s.refuseUnasked(detailNoRefreshToken)
+	case session.NotAskedFor:
+		return s.refuseUnasked(detailNotAskedFor)
+	}
+	return refuseTenantUnavailable(failure.RetryAfter)
+}
+
+// refuseUnasked refuses a session that was signed in to for less than the site
+// asks for now.
+func (s *signIn) refuseUnasked(detail Detail) *Refusal {
+	q := &s.handler.requirements
+	refusal := refuseForbidden(ReasonInsufficientScope, q.model.scopeText(), codeInsufficientScope)
+	refusal.Detail, refusal.scopes = detail, q.challengeScopes
+	return refusal
+}
+
+// endSession puts a session on the list of ended ones.
+func (s *signIn) endSession(ctx context.Context, over *session.Session, cause string) {
+	if s.app.list.Ended(over) {
+		return // by another request
+	}
+	metrics.sessionsEnded.WithLabelValues(cause).Inc()
+	s.list(ctx, session.EndSession(over, time.Time{}, s.lastsUntil(over)))
+}
+
+// list adds an entry to the list of ended sessions. That it has been stored is
+// waited for as long as ctx allows; the list itself tells when it cannot be.
+func (s *signIn) list(ctx context.Context, entry session.Entry) {
+	s.app.list.Start(s.app.endings.life)
+	_ = s.app.list.Add(ctx, entry)
+}
+
+// lastsUntil is when a session is over in any case.
+func (s *signIn) lastsUntil(of *session.Session) time.Time {
+	return of.SignedIn.Add(time.Duration(s.Lifetime))
+}
+
+// shorten lets the entry of a session go whose refresh token Logto has revoked:
+// it is needed only as long as the tokens live that were got before, here or at
+// another replica.
+func (s *signIn) shorten(over *session.Session) {
+	token := s.app.refresher.Newest(over).Token
+	life := max(time.Duration(token.ExpiresAt-token.IssuedAt)*time.Second, time.Hour)
+	if until := s.handler.now().Add(life); until.Before(s.lastsUntil(over)) {
+		s.list(ended, session.EndSession(over, time.Time{}, until))
+	}
+}
+
+// signInAgain reports whether a person gets what a refusal says is missing by
+// signing in once more, silently: the site needs a scope or resource that the
+// session was not signed in to for. A session that did ask and was not granted
+// it would go round in a circle, unless it has been a while.
+func (s *signIn) signInAgain(b *browser, refusal *Refusal, needed []string, now time.Time) bool {
+	switch {
+	case b.cookie == nil || b.refusal != nil || refusal.Detail == detailNoRefreshToken:
+		return false
+	case refusal.Reason != ReasonInsufficientScope && refusal.Reason != ReasonClaimMismatch:
+		return false
+	}
+	wanted := s.wanted()
+	if !b.cookie.Covers(mergeScopes(wanted.scopes, needed), wanted.resources) {
+		return true
+	}
+	return refusal.Detail == detailNotAskedFor && now.Sub(b.cookie.SignedIn) >= time.Minute
+}
+
+// warnLeftOut tells once which claims do not fit into cookies.
+func (s *signIn) warnLeftOut(names []string) {
+	if len(names) == 0 {
+		return
+	}
+	s.leftOut.Do(func() {
+		s.handler.logger.Warn("some claims of a person do not fit into the session's cookie and are left out; name those that the site needs in claim or forward_claim",
+			zap.Strings("claims", names))
+	})
+}
+
+// hasSession reports whether the answer is a session's.
+func (b *browser) hasSession() bool { return b != nil && b.renews != nil }
+
+// writeCookie sets the session's cookie when the header of an answer goes out,
+// if the browser needs it: after a refresh, and when a tenth of idle has passed.
+func (b *browser) writeCookie(header http.Header, status int) {
+	s := b.renews
+	if s == nil || b.wrote || b.newest == nil {
+		return
+	}
+	now := s.handler.now()
+	newest := b.newest
+	idle := time.Duration(s.Idle)
+	switch {
+	case newest != b.cookie && newest.SealedAt.After(b.cookie.SealedAt):
+	case newest.IsDue(now, idle):
+		newest = newest.Renewed(now)
+	default:
+		return
+	}
+	if !s.app.refresher.MayWrite(newest, b.came, status, s.app.list.Listed(newest)) {
+		return
+	}
+	value, err := s.app.ring.SealSession(b.at.Site, newest)
+	if err != nil {
+		return
+	}
+	b.wrote = true
+	header.Add("Set-Cookie", b.at.SetSession(value, s.maxAge(newest, now)))
+}
+
+// maxAge is how long a browser keeps the cookie: as long as the session can
+// last without another request.
+func (s *signIn) maxAge(of *session.Session, now time.Time) time.Duration {
+	return s.expiresAt(of).Sub(now)
+}
+
+// forwardToken tells the next handler the access token that the session was
+// admitted with.
+func (s *signIn) forwardToken(state *requestState, r *http.Request, found credential) {
+	name := fields.FoldHeader(defaultSourceHeader)
+	headerNames{name}.takeOut(r)
+	r.Header[defaultSourceHeader] = []string{"Bearer " + found.token}
+	state.forwarded = append(state.forwarded, name)
+}
