@@ -17,7 +17,14 @@ type pendingEntry struct {
 // Add puts an entry into the list, where requests see it at once, and writes
 // it to the storage. It waits for that as long as the context allows. An error
 // but ErrListFull means that other processes do not know of the entry yet;
-// writing goes on being tried.
+// writing goes on being tried. A context that has ended changes nothing but
+// the waiting.
+//
+// Of entries about the same, the longest life counts, in whatever order they
+// come or are read: an entry can be made to last longer, never shorter. One
+// about a session that says nothing new is not written, so that nobody fills
+// the storage by signing out again and again; for that, its Expires has to
+// follow from the sign-in, not from the time of the request.
 //
 // The 33rd entry of one owner replaces all of them by one, which ends all
 // sessions of that person that are not younger than the youngest of these: so
@@ -27,6 +34,10 @@ func (l *List) Add(ctx context.Context, e Entry) error {
 		return err
 	}
 	l.mu.Lock()
+	if p, known := l.known(e); known {
+		l.mu.Unlock()
+		return p.wait(ctx)
+	}
 	edit := l.marks.edit()
 	folded, err := l.insert(edit, e, "")
 	edit.commit()
@@ -47,6 +58,31 @@ func (l *List) Add(ctx context.Context, e Entry) error {
 	select {
 	case l.wake <- struct{}{}:
 	default:
+	}
+	return p.wait(ctx)
+}
+
+// known reports whether an entry about a session says nothing that the list
+// does not know. If what says so has not been written yet, it is returned too.
+// Of other entries that cannot be told: what is known may be two objects
+// together, of which one expires first. The caller holds mu.
+func (l *List) known(e Entry) (*pendingEntry, bool) {
+	key := keyOf(e)
+	if found, ok := l.marks.find(key); !ok || e.Kind != BySession || !found.includes(markOf(e)) {
+		return nil, false
+	}
+	i := slices.IndexFunc(l.pending, func(p *pendingEntry) bool { return keyOf(p.entry) == key })
+	if i < 0 {
+		return nil, true
+	}
+	return l.pending[i], true
+}
+
+// wait waits for the first attempt to write an entry. Nil is one that was
+// written earlier.
+func (p *pendingEntry) wait(ctx context.Context) error {
+	if p == nil {
+		return nil
 	}
 	select {
 	case <-p.written:

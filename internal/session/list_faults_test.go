@@ -61,6 +61,104 @@ func TestOneObjectThatCannotBeLoaded(t *testing.T) {
 	})
 }
 
+// Whoever signs out again and again, with the storage up or down, leaves one
+// object.
+func TestAnEntryThatSaysNothingNewIsNotWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := newStore()
+		l := startList(t, storage)
+		end := inAWeek()
+		s := testSession(time.Now())
+		again := func(want int) {
+			t.Helper()
+			for range 100 {
+				mustAdd(t, l, EndSession(s, time.Time{}, end))
+				mustAdd(t, l, EndSession(s, time.Now().Add(time.Minute), end.Add(-time.Hour)))
+				time.Sleep(time.Minute)
+			}
+			if storage.count() != want || !l.Ended(s) {
+				t.Errorf("%d objects, ended: %v", storage.count(), l.Ended(s))
+			}
+		}
+		again(1)
+		// What says more is written, and holds for others.
+		mustAdd(t, l, EndSession(s, time.Time{}, end.Add(time.Hour)))
+		if again(2); !startList(t, storage).Ended(s) {
+			t.Error("a restart does not know of it")
+		}
+		time.Sleep(time.Until(end))
+		if !l.Ended(s) || !startList(t, storage).Ended(s) {
+			t.Error("the longer life does not count")
+		}
+	})
+}
+
+// Two objects know of all that a third one says, but one of them goes first.
+func TestAnEntryThatOnlyTwoOthersSayIsWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := newStore()
+		l := startList(t, storage)
+		now := time.Now()
+		long := Entry{Kind: BySubject, Subject: "82wtl6z03cep", NotBefore: now.Add(-time.Hour), Expires: now.Add(72 * time.Hour)}
+		short := long
+		short.NotBefore, short.Expires = now, now.Add(time.Hour)
+		mustAdd(t, l, short)
+		time.Sleep(2 * time.Minute)
+		mustAdd(t, l, long)
+		both := long
+		both.NotBefore = now
+		mustAdd(t, l, both)
+		if storage.count() != 3 {
+			t.Errorf("%d objects", storage.count())
+		}
+	})
+}
+
+func TestTheSameEntryIsPendingOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := newStore()
+		l := startList(t, storage)
+		storage.set(func() { storage.err = errors.New("disk full") })
+		e := EndSession(testSession(time.Now()), time.Time{}, inAWeek())
+		for range 100 {
+			if err := l.Add(t.Context(), e); err == nil {
+				t.Error("it is said to be written")
+			}
+		}
+		l.mu.Lock()
+		pending := len(l.pending)
+		l.mu.Unlock()
+		if pending != 1 {
+			t.Errorf("%d entries are pending", pending)
+		}
+		storage.set(func() { storage.err = nil })
+		time.Sleep(time.Minute)
+		if storage.count() != 1 {
+			t.Errorf("%d objects", storage.count())
+		}
+	})
+}
+
+// Who has left the page has signed out nevertheless.
+func TestAnEntryOfARequestThatIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := newStore()
+		l := startList(t, storage)
+		s := testSession(time.Now())
+		storage.set(func() { storage.err = errors.New("disk full") })
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := l.Add(ctx, EndSession(s, time.Time{}, inAWeek())); err == nil || !l.Ended(s) {
+			t.Errorf("ended: %v, %v", l.Ended(s), err)
+		}
+		storage.set(func() { storage.err = nil })
+		time.Sleep(time.Minute)
+		if storage.count() != 1 || !startList(t, storage).Ended(s) {
+			t.Errorf("%d objects", storage.count())
+		}
+	})
+}
+
 func TestWhatIsPendingIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		storage := newStore()
