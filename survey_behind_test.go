@@ -75,20 +75,32 @@ func TestWhatRunsBehindALogtoAuth(t *testing.T) {
 		{"an organization by its ID", ":80 {\n" + auth("a") + "logto_require {\norganization org1\n}\n}", []string{"a: organization"}},
 		{"no organization", ":80 {\n" + auth("a") + "logto_require {\norganization forbid\n}\n}", []string{"a:"}},
 		{"handle behind", ":80 {\n" + auth("a") + "handle /x* {\nhandle /x/y* {\nlogto_require read\n}\n}\nhandle {\nlogto_require write\n}\n}", []string{"a: read write"}},
-		{"another handle is not behind", ":80 {\nhandle /x* {\n" + auth("a") + "logto_require read\n}\nhandle {\n" + auth("b") + "logto_require write\n}\n}",
-			[]string{"a: read", "b: write"}},
+		{
+			"another handle is not behind", ":80 {\nhandle /x* {\n" + auth("a") + "logto_require read\n}\nhandle {\n" + auth("b") + "logto_require write\n}\n}",
+			[]string{"a: read", "b: write"},
+		},
 		{"behind a handle", ":80 {\nroute {\nhandle /x* {\n" + auth("a") + "}\nlogto_require read\n}\n}", []string{"a: read"}},
 		{"before in a route", ":80 {\nroute {\nlogto_require read\n" + auth("a") + "logto_require write\n}\n}", []string{"a: write"}},
-		{"several logto_auth", ":80 {\nroute {\n" + auth("a") + "logto_require read\n" + auth("b") + "logto_require write\n}\n}",
-			[]string{"a: read write", "b: write"}},
-		{"two sites", "a.test {\n" + auth("a") + "logto_require read\n}\nb.test {\n" + auth("b") + "logto_require write\n}",
-			[]string{"a: read", "b: write"}},
-		{"a named route behind", "&(rules) {\nlogto_require read\nhandle /x* {\nlogto_require write\n}\n}\n:80 {\nroute {\n" + auth("a") + "invoke rules\n}\n}",
-			[]string{"a: read write"}},
-		{"a logto_auth in a named route", "&(auth) {\n" + auth("a") + "}\n:80 {\nroute {\ninvoke auth\nhandle /x* {\nlogto_require read\n}\n}\n}",
-			[]string{"a: read"}},
-		{"error routes", "a.test {\n" + auth("a") + "handle_errors {\nlogto_require read\n}\n}\nb.test {\n" + auth("b") + "handle_errors {\nlogto_require write\n}\n}",
-			[]string{"a: read", "b: write"}},
+		{
+			"several logto_auth", ":80 {\nroute {\n" + auth("a") + "logto_require read\n" + auth("b") + "logto_require write\n}\n}",
+			[]string{"a: read write", "b: write"},
+		},
+		{
+			"two sites", "a.test {\n" + auth("a") + "logto_require read\n}\nb.test {\n" + auth("b") + "logto_require write\n}",
+			[]string{"a: read", "b: write"},
+		},
+		{
+			"a named route behind", "&(rules) {\nlogto_require read\nhandle /x* {\nlogto_require write\n}\n}\n:80 {\nroute {\n" + auth("a") + "invoke rules\n}\n}",
+			[]string{"a: read write"},
+		},
+		{
+			"a logto_auth in a named route", "&(auth) {\n" + auth("a") + "}\n:80 {\nroute {\ninvoke auth\nhandle /x* {\nlogto_require read\n}\n}\n}",
+			[]string{"a: read"},
+		},
+		{
+			"error routes", "a.test {\n" + auth("a") + "handle_errors {\nlogto_require read\n}\n}\nb.test {\n" + auth("b") + "handle_errors {\nlogto_require write\n}\n}",
+			[]string{"a: read", "b: write"},
+		},
 		{"inside another module's handler", ":80 {\n" + auth("a") + "reverse_proxy 127.0.0.1:1 {\nhandle_response {\nlogto_require read\n}\n}\n}", []string{"a: read"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

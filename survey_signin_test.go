@@ -23,10 +23,14 @@ func TestTwoSignInsOfOneSite(t *testing.T) {
 		{"one app in two places", ":80 {\nhandle /a* {\n" + signInBlock("app1") + "}\nhandle {\n" + signInBlock("{env.TEST_APP_ID}", "path /.logto") + "}\n}", ""},
 		{"two apps", ":80 {\nhandle /a* {\n" + signInBlock("app1") + "}\nhandle {\n" + signInBlock("app2") + "}\n}", twoApps},
 		{"two apps, one from the environment", ":80 {\nroute {\n" + signInBlock("{env.TEST_APP_ID}") + signInBlock("app2") + "}\n}", twoApps},
-		{"two tenants", ":80 {\nroute {\n" + signInBlock("app1") + otherTenant + "}\n}",
-			"sign_in: two sign_in apps in one site: app1 at http://127.0.0.1:1/oidc and app1 at http://127.0.0.1:2/oidc; a browser's"},
-		{"two paths", ":80 {\nroute {\n" + signInBlock("app1") + signInBlock("app1", "path /in") + "}\n}",
-			"sign_in: two paths of one sign_in app in one site: /.logto and /in; a callback would not be found, so give all of them the same path"},
+		{
+			"two tenants", ":80 {\nroute {\n" + signInBlock("app1") + otherTenant + "}\n}",
+			"sign_in: two sign_in apps in one site: app1 at http://127.0.0.1:1/oidc and app1 at http://127.0.0.1:2/oidc; a browser's",
+		},
+		{
+			"two paths", ":80 {\nroute {\n" + signInBlock("app1") + signInBlock("app1", "path /in") + "}\n}",
+			"sign_in: two paths of one sign_in app in one site: /.logto and /in; a callback would not be found, so give all of them the same path",
+		},
 		{"beside one without sign_in", ":80 {\nroute {\n" + signInBlock("app1") + auth("a") + "}\n}", ""},
 		{"in a named route", "&(n) {\n" + signInBlock("app2") + "}\n:80 {\nhandle /a* {\n" + signInBlock("app1") + "}\nhandle {\ninvoke n\n}\n}", twoApps},
 		{"in error routes", ":80 {\n" + signInBlock("app1") + "handle_errors {\n" + signInBlock("app2") + "}\n}", twoApps},
