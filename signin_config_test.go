@@ -1,6 +1,7 @@
 package logtoauth
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"os"
@@ -192,7 +193,7 @@ func TestSignInDefaults(t *testing.T) {
 	kept.applyDefaults()
 	a, _ := json.Marshal(set)
 	b, _ := json.Marshal(kept)
-	if string(a) != string(b) {
+	if !bytes.Equal(a, b) {
 		t.Errorf("defaults changed %s to %s", a, b)
 	}
 }
@@ -202,7 +203,7 @@ func TestSessionKeys(t *testing.T) {
 	for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding, base64.RawURLEncoding} {
 		s := SignIn{ClientSecret: testSecret, SessionKeys: []string{encoding.EncodeToString(octets)}}
 		keys, err := s.keys()
-		if err != nil || len(keys) != 1 || string(keys[0]) != string(octets) {
+		if err != nil || len(keys) != 1 || !bytes.Equal(keys[0], octets) {
 			t.Errorf("%s: %q, %v", s.SessionKeys[0], keys, err)
 		}
 	}
