@@ -47,11 +47,16 @@ func (d *discard) WriteHeader(status int)      { d.status = status }
 // served sends one request through a handler as Caddy's server prepares it and
 // returns the status.
 func served(h caddyhttp.MiddlewareHandler, server *caddyhttp.Server, bare *http.Request, authorization []string) int {
+	return servedWith(h, server, bare, "Authorization", authorization)
+}
+
+// servedWith is served for credentials in any header.
+func servedWith(h caddyhttp.MiddlewareHandler, server *caddyhttp.Server, bare *http.Request, name string, credentials []string) int {
 	w := &discard{header: http.Header{"Server": []string{"Caddy"}}}
 	request := *bare
 	request.Header = http.Header{"User-Agent": []string{"bench"}}
-	if authorization != nil {
-		request.Header["Authorization"] = authorization
+	if credentials != nil {
+		request.Header[name] = credentials
 	}
 	r := caddyhttp.PrepareRequest(&request, caddy.NewReplacer(), w, server)
 	if err := h.ServeHTTP(w, r, passed); err != nil {
@@ -267,3 +272,6 @@ func BenchmarkDistinctTokens(b *testing.B) {
 		})
 	}
 }
+
+// shared is what sites of this tenant share.
+func (c *cachedTenant) shared() *tenant { return &tenant{c.keys, c.cache} }

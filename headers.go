@@ -186,6 +186,10 @@ func (w *privateWriter) writeImplicitHeader() {
 // that was left open can swallow it. A `private` that names fields speaks of
 // these only, so it makes way.
 func makePrivate(header http.Header) {
+	if len(header["Cache-Control"]) == 0 {
+		header["Cache-Control"] = []string{"private"}
+		return
+	}
 	directives := []string{"private"}
 	for _, value := range header["Cache-Control"] {
 		for _, directive := range splitDirectives(value) {

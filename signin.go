@@ -55,6 +55,9 @@ type signIn struct {
 	// identity says that the claims of the ID token are what is checked.
 	identity bool
 
+	// only is what the site needs a token for, unless that differs by request.
+	only []session.Target
+
 	// wanted is what a sign-in asks for. It is known when the whole config is
 	// loaded.
 	wanted func() asking
@@ -67,6 +70,10 @@ type asking struct {
 	// resource is what the code is exchanged for; empty if its access token is
 	// not used.
 	resource string
+
+	// targetScopes and targetResources are what a sign-in must have asked for to
+	// get any token that the site checks.
+	targetScopes, targetResources []string
 
 	// claims are those that a cookie must not leave out for others: without the
 	// first ones no identity can be judged, and the others are named by the
@@ -88,6 +95,12 @@ func (h *Handler) newSignIn(app *App, settings applicationSettings) (*signIn, er
 	settings.clientID, settings.clientSecret, settings.sealing = h.SignIn.ClientID, h.SignIn.ClientSecret, sealing
 	if s.app, err = app.application(&settings); err != nil {
 		return nil, err
+	}
+	switch {
+	case s.identity:
+		s.only = []session.Target{{}}
+	case !h.requirements.organization.asked():
+		s.only = []session.Target{{Resource: h.Audiences[0]}}
 	}
 	if h.SignIn.BaseURL != "" {
 		if s.base, err = url.Parse(h.SignIn.BaseURL); err != nil {
@@ -133,10 +146,13 @@ func (s *signIn) ask(required asked) asking {
 			a.resource = h.Audiences[0]
 		}
 	}
+	if h.requirements.organization.asked() {
+		a.targetScopes = []string{scopeOrganizations}
+	}
 	if h.requirements.organization.asked() || required.organization {
 		scopes = mergeScopes(scopes, []string{scopeOrganizations})
 	}
-	a.scopes = scopes
+	a.scopes, a.targetResources = scopes, a.resources
 	return a
 }
 

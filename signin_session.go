@@ -108,7 +108,7 @@ func (s *signIn) isGood(b *browser, r *http.Request) bool {
 // is what the request lacks without a session.
 func (s *signIn) credential(state *requestState, r *http.Request, lacks *Refusal) (credential, *Refusal) {
 	b := state.browser
-	found, refusal := s.find(b, r)
+	_, refusal := s.find(b, r)
 	switch {
 	case refusal != nil && refusal.Reason == ReasonNoSession && lacks.Reason == ReasonUnsupportedScheme:
 		return credential{}, lacks
@@ -117,33 +117,29 @@ func (s *signIn) credential(state *requestState, r *http.Request, lacks *Refusal
 	}
 	state.private = true
 	b.renews = s
-	return s.obtain(b, r, func(target session.Target) (session.Access, error) {
-		return s.app.refresher.Access(r.Context(), found, target)
-	})
+	return s.obtain(b, r, session.Token{})
 }
 
 // replace gets another token for a session whose own one was refused: its key
 // was rotated out, or it is older than max_age.
 func (s *signIn) replace(b *browser, r *http.Request, refused credential) (credential, *Refusal) {
-	return s.obtain(b, r, func(target session.Target) (session.Access, error) {
-		return s.app.refresher.Replace(r.Context(), b.cookie, target, refused.session)
-	})
+	return s.obtain(b, r, refused.session)
 }
 
 // obtain gets a token for the first of the targets that the person has one for.
-func (s *signIn) obtain(b *browser, r *http.Request, get func(session.Target) (session.Access, error)) (credential, *Refusal) {
+// It is not the one that was refused.
+func (s *signIn) obtain(b *browser, r *http.Request, refused session.Token) (credential, *Refusal) {
 	targets, refusal := s.targets(r)
 	if refusal != nil {
 		return credential{}, refusal
 	}
 	wanted := s.wanted()
+	if !b.cookie.Covers(wanted.targetScopes, wanted.targetResources) {
+		return credential{}, s.refuseToken(b, &session.TokenError{Kind: session.NotAskedFor}, targets)
+	}
 	var failure *session.TokenError
 	for _, target := range targets {
-		if !b.cookie.Covers(scopesOfTarget(target), resourcesOfTarget(target)) {
-			failure = &session.TokenError{Kind: session.NotAskedFor}
-			break
-		}
-		access, err := get(target)
+		access, err := s.app.refresher.Replace(r.Context(), b.cookie, target, refused)
 		if err == nil {
 			return s.shown(b, access, target, wanted)
 		}
@@ -154,21 +150,18 @@ func (s *signIn) obtain(b *browser, r *http.Request, get func(session.Target) (s
 			break
 		}
 	}
-	return credential{}, s.refuseToken(b, r, failure, targets)
+	return credential{}, s.refuseToken(b, failure, targets)
 }
 
 // targets are what the site needs a token for, one of them.
 func (s *signIn) targets(r *http.Request) ([]session.Target, *Refusal) {
-	h := s.handler
-	if s.identity {
-		return []session.Target{{}}, nil
+	if s.only != nil {
+		return s.only, nil
 	}
+	h := s.handler
 	var target session.Target
 	if h.requirements.model != modelOrganization {
 		target.Resource = h.Audiences[0]
-	}
-	if !h.requirements.organization.asked() {
-		return []session.Target{target}, nil
 	}
 	wanted := h.organizations.resolve(r)
 	if !wanted.resolved {
@@ -180,25 +173,6 @@ func (s *signIn) targets(r *http.Request) ([]session.Target, *Refusal) {
 		targets = append(targets, target)
 	}
 	return targets, nil
-}
-
-// scopesOfTarget and resourcesOfTarget are what a sign-in must have asked for
-// to get a token for it.
-func scopesOfTarget(target session.Target) []string {
-	if target.Organization == "" {
-		return nil
-	}
-	return []string{scopeOrganizations}
-}
-
-func resourcesOfTarget(target session.Target) []string {
-	switch {
-	case target.Resource != "":
-		return []string{target.Resource}
-	case target.Organization != "":
-		return []string{resourceOrganizations}
-	}
-	return nil
 }
 
 // shown is what a session shows to the validator.
@@ -247,7 +221,7 @@ func (a *application) identity(token session.Token) (*AuthInfo, error) {
 }
 
 // refuseToken turns away a request whose session has no token for it.
-func (s *signIn) refuseToken(b *browser, r *http.Request, failure *session.TokenError, targets []session.Target) *Refusal {
+func (s *signIn) refuseToken(b *browser, failure *session.TokenError, targets []session.Target) *Refusal {
 	h := s.handler
 	if entry := h.logger.Check(zapcore.DebugLevel, "a session has no token for a request"); entry != nil {
 		entry.Write(zap.Stringer("kind", failure.Kind), zap.NamedError("cause", failure.Err))
