@@ -108,7 +108,7 @@ func (h *Handler) admit(state *requestState, r *http.Request, found *credential)
 		if other, refusal = h.signIn.replace(state.browser, r, *found); refusal == nil {
 			*found = other
 			if info, organization, refusal = h.decide(r, other); refusal.condemnsToken() {
-				h.signIn.endSession(ended, state.browser.cookie, "token_refused")
+				h.signIn.endSession(state.browser.cookie, "token_refused")
 				refusal = refuseEnded(ReasonSessionEnded)
 			}
 		}

@@ -105,9 +105,11 @@ func (e *endings) report(event session.Event, err error) {
 	}
 }
 
-// Destruct implements caddy.Destructor.
+// Destruct implements caddy.Destructor. What is still to be stored is, unless
+// the storage hangs.
 func (e *endings) Destruct() error {
 	e.end()
+	e.list.Join()
 	return nil
 }
 

@@ -206,12 +206,9 @@ func (s *signIn) signOut(w http.ResponseWriter, r *http.Request, state *requestS
 	header.Add("Set-Cookie", at.ClearSession())
 	header.Add("Set-Cookie", at.ClearFlow())
 	b := state.browser
-	if found, _ := s.find(b, r); found != nil && !s.app.list.Ended(found) {
+	if found, _ := s.find(b, r); found != nil {
 		// Not by the request's context: a browser that leaves has signed out, too.
-		s.endSession(s.app.life, found, "signed_out")
-		if s.revoke(s.app.life, found) {
-			s.shorten(found)
-		}
+		s.signOff(s.app.life, found)
 	}
 	return redirect(w, http.StatusSeeOther, s.issuerEndpoint("/session/end", url.Values{
 		"client_id":                {s.app.clientID},

@@ -357,9 +357,9 @@ func (s *signIn) endOld(ctx context.Context, old, fresh *session.Session) {
 	case old == nil:
 	case old.Subject == fresh.Subject:
 		metrics.sessionsEnded.WithLabelValues("replaced").Inc()
-		s.list(ended, session.EndSession(old, s.handler.now().Add(time.Minute), s.lastsUntil(old)))
+		s.list(session.EndSession(old, s.handler.now().Add(time.Minute), s.lastsUntil(old)))
 	default:
-		s.endSession(ended, old, "other_person")
+		s.endSession(old, "other_person")
 		s.revoke(ctx, old)
 	}
 }

@@ -143,6 +143,10 @@ func (s *signIn) obtain(b *browser, r *http.Request, refused session.Token) (cre
 		if err == nil {
 			return s.shown(b, access, target, wanted)
 		}
+		if access.IsNewer {
+			// Logto has rotated the refresh token, but its answer is no good.
+			s.offer(b, access.Session, wanted)
+		}
 		if !errors.As(err, &failure) {
 			failure = &session.TokenError{Kind: session.Unavailable, Err: err}
 		}
@@ -178,19 +182,14 @@ func (s *signIn) targets(r *http.Request) ([]session.Target, *Refusal) {
 // shown is what a session shows to the validator.
 func (s *signIn) shown(b *browser, access session.Access, target session.Target, wanted asking) (credential, *Refusal) {
 	token := access.Token
-	if access.IsNewer {
-		fitted, leftOut, err := access.Session.Fit(wanted.claims)
-		if err != nil {
-			s.handler.logger.Warn("a session does not fit into a cookie and ends with this process", zap.Error(err))
-		} else {
-			b.newest = fitted
-			if target == (session.Target{}) && fitted.Target == target {
-				// Else a claim would be there only until the next restart.
-				token = fitted.Token
-			}
-			s.warnLeftOut(leftOut)
+	switch {
+	case access.IsNewer:
+		fitted := s.offer(b, access.Session, wanted)
+		if target == (session.Target{}) && fitted.Target == target && fitted.Token.Claims != "" {
+			// Else a claim would be there only until the next restart.
+			token = fitted.Token
 		}
-	} else if b.newest == nil {
+	case b.newest == nil:
 		b.newest = access.Session
 	}
 	found := credential{token: token.Value, session: token, source: TokenSource{From: sourceCookie, Name: b.at.SessionName()}}
@@ -203,6 +202,19 @@ func (s *signIn) shown(b *browser, access session.Access, target session.Target,
 	}
 	found.identity = identity
 	return found, nil
+}
+
+// offer lets the answer write a newer state of the session into the cookie, and
+// returns it as it fits there.
+func (s *signIn) offer(b *browser, newer *session.Session, wanted asking) *session.Session {
+	fitted, leftOut, err := newer.Fit(wanted.claims)
+	if err != nil {
+		s.handler.logger.Warn("a session does not fit into a cookie and ends with this process", zap.Error(err))
+		return newer
+	}
+	s.warnLeftOut(leftOut)
+	b.newest = fitted
+	return fitted
 }
 
 // identity is what the claims of a verified ID token say. They were sealed by
@@ -232,9 +244,7 @@ func (s *signIn) refuseToken(b *browser, failure *session.TokenError, targets []
 	case session.Expired:
 		return refuseEnded(ReasonSessionExpired)
 	case session.Refused, session.WrongSubject:
-		// It ends here at once. Other replicas learn of it when it is stored,
-		// for which this request need not wait.
-		s.endSession(ended, b.cookie, failure.Kind.String())
+		s.endSession(b.cookie, failure.Kind.String())
 		return refuseEnded(ReasonRefreshRefused)
 	case session.NotMember:
 		return refuseOrganization(ReasonWrongOrganization, detailNoMember)
@@ -259,35 +269,46 @@ func (s *signIn) refuseUnasked(detail Detail) *Refusal {
 }
 
 // endSession puts a session on the list of ended ones.
-func (s *signIn) endSession(ctx context.Context, over *session.Session, cause string) {
+func (s *signIn) endSession(over *session.Session, cause string) {
 	if s.app.list.Ended(over) {
 		return // by another request
 	}
 	metrics.sessionsEnded.WithLabelValues(cause).Inc()
-	s.list(ctx, session.EndSession(over, time.Time{}, s.lastsUntil(over)))
+	s.list(session.EndSession(over, time.Time{}, s.lastsUntil(over)))
 }
 
-// list adds an entry to the list of ended sessions. That it has been stored is
-// waited for as long as ctx allows; the list itself tells when it cannot be.
-func (s *signIn) list(ctx context.Context, entry session.Entry) {
+// signOff is endSession for a person who signs out, whose refresh token is
+// revoked as well. Where Logto confirms that, the entry is needed only as long
+// as tokens live that were got before, here or by another process.
+func (s *signIn) signOff(ctx context.Context, over *session.Session) {
+	if s.app.list.Ended(over) {
+		return
+	}
+	metrics.sessionsEnded.WithLabelValues("signed_out").Inc()
+	token := s.app.refresher.Newest(over).Token
+	life := max(time.Duration(token.ExpiresAt-token.IssuedAt)*time.Second, time.Hour)
+	until := s.lastsUntil(over)
+	if soon := s.handler.now().Add(life); soon.Before(until) {
+		until = soon
+	}
+	// An entry can be made longer, but not shorter: replicas take the longest.
+	s.list(session.EndSession(over, time.Time{}, until))
+	if !s.revoke(ctx, over) {
+		s.list(session.EndSession(over, time.Time{}, s.lastsUntil(over)))
+	}
+}
+
+// list adds an entry to the list of ended sessions. It counts here at once.
+// Other processes learn of it when it is stored, for which no request waits; the
+// list tells by itself when it cannot be.
+func (s *signIn) list(entry session.Entry) {
 	s.app.list.Start(s.app.endings.life)
-	_ = s.app.list.Add(ctx, entry)
+	_ = s.app.list.Add(ended, entry)
 }
 
 // lastsUntil is when a session is over in any case.
 func (s *signIn) lastsUntil(of *session.Session) time.Time {
 	return of.SignedIn.Add(time.Duration(s.Lifetime))
-}
-
-// shorten lets the entry of a session go whose refresh token Logto has revoked:
-// it is needed only as long as the tokens live that were got before, here or at
-// another replica.
-func (s *signIn) shorten(over *session.Session) {
-	token := s.app.refresher.Newest(over).Token
-	life := max(time.Duration(token.ExpiresAt-token.IssuedAt)*time.Second, time.Hour)
-	if until := s.handler.now().Add(life); until.Before(s.lastsUntil(over)) {
-		s.list(ended, session.EndSession(over, time.Time{}, until))
-	}
 }
 
 // signInAgain reports whether a person gets what a refusal says is missing by

@@ -21,6 +21,8 @@ const (
 	// storageTimeout bounds one visit to the storage. No request waits for it
 	// that long.
 	storageTimeout = 30 * time.Second
+	// flushTimeout bounds the last visit.
+	flushTimeout = 2 * time.Second
 )
 
 var (
@@ -78,6 +80,7 @@ type List struct {
 	marks *marks
 	ready chan struct{} // closed after the first reading
 	start sync.Once
+	ended chan struct{} // closed when nothing is read and written any more
 	wake  chan struct{} // there is something to write
 
 	mu          sync.Mutex // guards all below, and changes of marks
@@ -108,6 +111,7 @@ func NewList(options ListOptions) *List {
 		ListOptions: options,
 		marks:       newMarks(),
 		ready:       make(chan struct{}),
+		ended:       make(chan struct{}),
 		wake:        make(chan struct{}, 1),
 		owners:      make(map[string][]owned),
 		directories: make(map[string]*directory),
@@ -118,9 +122,27 @@ func NewList(options ListOptions) *List {
 // first do nothing.
 func (l *List) Start(life context.Context) {
 	l.start.Do(func() {
-		go l.readOn(life)
-		go l.writeOn(life)
+		var running sync.WaitGroup
+		running.Go(func() { l.readOn(life) })
+		running.Go(func() { l.writeOn(life) })
+		go func() {
+			running.Wait()
+			close(l.ended)
+		}()
 	})
+}
+
+// Join waits until a list whose context has ended has stored what it still had
+// to, and does nothing any more. It does not wait longer for a storage that
+// hangs.
+func (l *List) Join() {
+	l.start.Do(func() { close(l.ended) })
+	timer := time.NewTimer(flushTimeout + time.Second)
+	defer timer.Stop()
+	select {
+	case <-l.ended:
+	case <-timer.C:
+	}
 }
 
 // pause is how long to wait before the storage is visited again.

@@ -300,3 +300,56 @@ func TestTooManyObjects(t *testing.T) {
 		t.Errorf("read are %q, reported is %q", got, l.reported())
 	}
 }
+
+// A process that ends at once must not bring back who has just signed out, and
+// no goroutine may write after it has ended.
+func TestWhatIsPendingIsStoredAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := newStore()
+		l := startList(t, storage)
+		storage.set(func() { storage.err = errors.New("disk full") })
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+		sessions := []*Session{testSession(time.Now()), testSession(time.Now()), testSession(time.Now())}
+		for _, s := range sessions {
+			_ = l.Add(over, EndSession(s, time.Time{}, inAWeek()))
+		}
+		synctest.Wait()
+		storage.set(func() { storage.err = nil })
+		l.stop()
+		l.Join()
+		if got := storage.count(); got != len(sessions) {
+			t.Errorf("%d objects after the end, want %d", got, len(sessions))
+		}
+	})
+}
+
+func TestTheEndWaitsForNoStorageThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := newStore()
+		l := startList(t, storage)
+		storage.set(func() { storage.hangs = make(chan struct{}) })
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+		_ = l.Add(over, EndSession(testSession(time.Now()), time.Time{}, inAWeek()))
+		synctest.Wait()
+		l.stop()
+		began := time.Now()
+		l.Join()
+		if waited := time.Since(began); waited > flushTimeout+time.Second {
+			t.Errorf("the end waited %s", waited)
+		}
+		close(storage.hangs)
+		synctest.Wait()
+	})
+}
+
+func TestAListThatWasNeverStartedEndsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		newTestList(t, newStore()).Join()
+		if waited := time.Since(began); waited > 0 {
+			t.Errorf("the end waited %s", waited)
+		}
+	})
+}

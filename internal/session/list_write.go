@@ -23,7 +23,14 @@ func (l *List) writeOn(life context.Context) {
 				return
 			}
 		}
+		if life.Err() != nil {
+			l.flush()
+			return
+		}
 		name, err := l.write(life, p)
+		if err != nil && life.Err() != nil {
+			continue // it is the last visit's
+		}
 		l.settleWrite(p, name, err)
 		if err == nil {
 			continue
@@ -33,6 +40,19 @@ func (l *List) writeOn(life context.Context) {
 		case <-timer.C:
 		case <-life.Done():
 			timer.Stop()
+		}
+	}
+}
+
+// flush writes what is pending when the list's life has ended, each entry once:
+// a restart must not bring back who has just signed out.
+func (l *List) flush() {
+	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
+	defer cancel()
+	for p := l.firstPending(); p != nil && ctx.Err() == nil; p = l.firstPending() {
+		name, err := l.write(ctx, p)
+		l.settleWrite(p, name, err)
+		if err != nil {
 			return
 		}
 	}

@@ -90,7 +90,7 @@ func isNoHostCharacter(r rune) bool {
 }
 
 func isLoopback(name string) bool {
-	if name == "localhost" {
+	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
 		return true
 	}
 	address, err := netip.ParseAddr(name)
