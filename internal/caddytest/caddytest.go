@@ -37,7 +37,8 @@ type Server struct {
 	tb      testing.TB
 	dir     string
 	logFile string
-	secure  *certificate // nil without TLS
+	secure  *certificate // nil without TLS, and with Caddy's own
+	issues  bool         // certificates of its own
 }
 
 // Adapt turns a Caddyfile into JSON and fails the test on any error or
@@ -59,18 +60,14 @@ func Adapt(tb testing.TB, text string) []byte {
 // the loopback interface, over plain http.
 func Start(tb testing.TB, text string) *Server {
 	tb.Helper()
-	return start(tb, text, nil)
+	return start(tb, text, &Server{})
 }
 
-func start(tb testing.TB, text string, secure *certificate) *Server {
+func start(tb testing.TB, text string, s *Server) *Server {
 	tb.Helper()
-	dir := tb.TempDir()
-	s := &Server{
-		tb:      tb,
-		dir:     dir,
-		logFile: filepath.Join(dir, "caddy.log"),
-		secure:  secure,
-	}
+	s.tb = tb
+	s.dir = tb.TempDir()
+	s.logFile = filepath.Join(s.dir, "caddy.log")
 	s.Client = s.newClient(&http.Transport{DisableCompression: true, TLSClientConfig: s.TLS("http/1.1")})
 	tb.Cleanup(func() {
 		s.Client.CloseIdleConnections()
@@ -151,6 +148,10 @@ func (s *Server) contain(config []byte) []byte {
 	for _, server := range servers {
 		server := server.(map[string]any)
 		server["listen"] = []string{"127.0.0.1:0"}
+		if s.issues {
+			server["automatic_https"] = map[string]any{"disable_redirects": true}
+			continue
+		}
 		server["automatic_https"] = map[string]any{"disable": true}
 		delete(server, "tls_connection_policies")
 		if s.secure != nil {

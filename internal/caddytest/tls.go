@@ -40,7 +40,45 @@ func StartTLS(tb testing.TB, text string) *Server {
 	if err != nil {
 		tb.Fatalf("making the certificate: %v", err)
 	}
-	return start(tb, text, own)
+	return start(tb, text, &Server{secure: own})
+}
+
+// StartInternalTLS is [Start] for sites that say `tls internal`: Caddy makes
+// their certificates, as it does anywhere, and [Server.Intermediate] signs
+// them. Client trusts none of them, and HTTP/3 is not for the asking.
+func StartInternalTLS(tb testing.TB, text string) *Server {
+	tb.Helper()
+	return start(tb, text, &Server{issues: true})
+}
+
+// Intermediate is the certificate that signed the one of a site. It waits until
+// the site has one, since Caddy makes it after it has started.
+func (s *Server) Intermediate(host string) *x509.Certificate {
+	s.tb.Helper()
+	retry := time.NewTicker(10 * time.Millisecond)
+	defer retry.Stop()
+	for deadline := time.Now().Add(20 * time.Second); ; <-retry.C {
+		chain, err := s.certificates(host)
+		switch {
+		case err == nil && len(chain) == 2:
+			return chain[1]
+		case err == nil:
+			s.tb.Fatalf("Caddy shows %d certificates for %s, not the site's and an intermediate one", len(chain), host)
+		case time.Now().After(deadline):
+			s.tb.Fatalf("Caddy has no certificate for %s: %v", host, err)
+		}
+	}
+}
+
+// certificates is what a client is shown that asks for a host.
+func (s *Server) certificates(host string) ([]*x509.Certificate, error) {
+	dialer := &tls.Dialer{Config: &tls.Config{ServerName: host, InsecureSkipVerify: true}} //nolint:gosec // it asks for what to trust
+	connection, err := dialer.DialContext(s.tb.Context(), "tcp", s.Addr())
+	if err != nil {
+		return nil, err
+	}
+	defer connection.Close()
+	return connection.(*tls.Conn).ConnectionState().PeerCertificates, nil
 }
 
 // Over returns the same server with a client that speaks one of [Protocols].
@@ -100,7 +138,7 @@ func (s *Server) TLS(protocol string) *tls.Config {
 }
 
 func (s *Server) scheme() string {
-	if s.secure == nil {
+	if s.secure == nil && !s.issues {
 		return "http"
 	}
 	return "https"

@@ -1,6 +1,9 @@
 package caddytest_test
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"net/http"
 	"testing"
 
 	"github.com/caddy-logto/caddy-logto-auth/internal/caddytest"
@@ -17,5 +20,17 @@ func TestProtocols(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestCertificatesOfCaddysOwn(t *testing.T) {
+	s := caddytest.StartInternalTLS(t, "www.example.com {\ntls internal\nrespond {http.request.host}\n}")
+	trusted := x509.NewCertPool()
+	trusted.AddCert(s.Intermediate("www.example.com"))
+	s.Client.Transport.(*http.Transport).TLSClientConfig = &tls.Config{
+		ServerName: "www.example.com", RootCAs: trusted, MinVersion: tls.VersionTLS12,
+	}
+	if got := s.Get("/", caddytest.Header("Host", "www.example.com")); got.Body != "www.example.com" {
+		t.Errorf("%d %q", got.StatusCode, got.Body)
 	}
 }
