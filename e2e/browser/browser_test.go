@@ -13,13 +13,13 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os/exec"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	_ "github.com/caddy-logto/caddy-logto-auth"
+	"github.com/caddy-logto/caddy-logto-auth/e2e/internal/chromium"
 	"github.com/caddy-logto/caddy-logto-auth/e2e/internal/npm"
 	"github.com/caddy-logto/caddy-logto-auth/internal/caddytest"
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
@@ -77,16 +77,6 @@ func openPage(t *testing.T) string {
 	return server.URL
 }
 
-// executable finds Chromium. Without one, an installed Chrome is tried.
-func executable() string {
-	for _, name := range []string{"chromium", "chromium-browser"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	return ""
-}
-
 func TestPagesOfSeveralOrigins(t *testing.T) {
 	tenant := devtenanttest.NewServer(t, devtenant.Options{})
 	behind := new(upstream)
@@ -122,7 +112,7 @@ func TestPagesOfSeveralOrigins(t *testing.T) {
 		}
 	}`)
 	settings, err := json.Marshal(map[string]any{
-		"executablePath": executable(),
+		"executablePath": chromium.Executable(t),
 		"token":          tenant.Token(devtenant.TokenRequest{Subject: "alice", ClientID: "spa", Resource: "https://api.example.com"}),
 		"api":            localhost(s.URL),
 		"app":            app,
