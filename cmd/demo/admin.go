@@ -63,8 +63,14 @@ func refresh(ctx context.Context, s *stack) (lastError string, err error) {
 	if err := json.NewDecoder(response.Body).Decode(&tenants); err != nil {
 		return "", fmt.Errorf("reading the state of the tenants: %w", err)
 	}
-	if len(tenants) != 1 {
-		return "", fmt.Errorf("the admin API shows %d tenants, not one", len(tenants))
+	if len(tenants) == 0 {
+		return "", errors.New("the admin API shows no tenant")
 	}
-	return tenants[0].LastError, nil
+	// Sites that have other settings for the same tenant fetch by themselves.
+	for _, tenant := range tenants {
+		if tenant.LastError != "" {
+			return tenant.LastError, nil
+		}
+	}
+	return "", nil
 }

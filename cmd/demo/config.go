@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -36,9 +37,10 @@ func adapt(config, endpoint string) ([]byte, error) {
 }
 
 // contain keeps Caddy to itself whatever the Caddyfile says: a free loopback
-// port, no admin endpoint, no certificates, no file outside the storage
-// directory. The log shows what this module has to say and nothing else.
-func contain(adapted []byte, storage, logLevel string) ([]byte, error) {
+// port, no admin endpoint, no certificates, no file outside the working
+// directory. The members' site is added to it. The log shows what this module
+// has to say and nothing else.
+func contain(adapted []byte, working, logLevel string) ([]byte, error) {
 	var config caddy.Config
 	if err := json.Unmarshal(adapted, &config); err != nil {
 		return nil, fmt.Errorf("decoding the configuration: %w", err)
@@ -49,17 +51,24 @@ func contain(adapted []byte, storage, logLevel string) ([]byte, error) {
 			return nil, fmt.Errorf("decoding the sites: %w", err)
 		}
 	}
-	// Several servers cannot share one address, be its port free or not.
+	// Several servers cannot share one address, be its port free or not. The
+	// members' site has another name for it.
 	if len(app.Servers) != 1 {
 		return nil, fmt.Errorf("the sites listen on %d addresses; the demo serves one", len(app.Servers))
 	}
-	for _, server := range app.Servers {
+	if err := addMembers(&app, filepath.Join(working, "members")); err != nil {
+		return nil, err
+	}
+	for name, server := range app.Servers {
 		server.Listen = []string{"127.0.0.1:0"}
+		if name == membersServer {
+			server.Listen = []string{"localhost:0"}
+		}
 		server.AutoHTTPS = &caddyhttp.AutoHTTPSConfig{Disabled: true}
 	}
 	config.AppsRaw["http"] = caddyconfig.JSON(app, nil)
 	config.Admin = &caddy.AdminConfig{Disabled: true, Config: &caddy.ConfigSettings{Persist: new(false)}}
-	config.StorageRaw = caddyconfig.JSON(map[string]string{"module": "file_system", "root": storage}, nil)
+	config.StorageRaw = caddyconfig.JSON(map[string]string{"module": "file_system", "root": filepath.Join(working, "storage")}, nil)
 	config.Logging = &caddy.Logging{Logs: map[string]*caddy.CustomLog{
 		"default": {
 			BaseLog: caddy.BaseLog{

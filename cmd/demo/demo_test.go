@@ -20,7 +20,9 @@ const exampleCaddyfile = "../../Caddyfile.example"
 // directory for temporary files that the demo will use.
 func keepEnvironment(t *testing.T) string {
 	t.Helper()
-	t.Setenv("LOGTO_ENDPOINT", "")
+	for _, name := range []string{"LOGTO_ENDPOINT", "LOGTO_APP_ID", "LOGTO_APP_SECRET", "DEMO_SITE"} {
+		t.Setenv(name, "")
+	}
 	temporary := t.TempDir()
 	for _, name := range []string{"TMPDIR", "TMP"} { // Unix, Windows
 		t.Setenv(name, temporary)
@@ -107,7 +109,7 @@ func answersOfTheGuide() []answer {
 		{200, "\ncaddy_logto_auth_jwks_keys{", ""},
 	}
 	for _, section := range sections {
-		if section.onlyCheck {
+		if section.onlyCheck != "" {
 			continue
 		}
 		for _, check := range section.checks {

@@ -11,15 +11,16 @@ import (
 // printGuide says what runs where and gives a curl line for each check.
 func printGuide(out io.Writer, s *stack) error {
 	var b strings.Builder
+	fmt.Fprintf(&b, "Open    http://%s/ in a browser: a members' site, where you sign in as Alice or Bob\n\n", s.members)
 	fmt.Fprintf(&b, "Tenant  %s, with discovery at %s%s\n", s.tenant.Issuer(), s.tenant.Endpoint(), devtenant.DiscoveryPath)
 	fmt.Fprintf(&b, "Caddy   http://%s, from %s; what it refuses is explained on standard error\n", s.caddy, s.config)
 	fmt.Fprintf(&b, "\nA token of your own, where resource, organization_id and scope may vary:\n  %s\n", tokenLine(s))
 	fmt.Fprintf(&b, "\nWhat Caddy knows of the tenant's keys; fetching them now; what it counts:\n  %s\n  %s\n  %s\n",
 		"curl http://"+s.admin+tenantsPath, "curl -X POST http://"+s.admin+refreshPath, "curl http://"+s.admin+metricsPath)
 	for _, section := range sections {
-		if section.onlyCheck {
+		if section.onlyCheck != "" {
 			fmt.Fprintf(&b, "\n\n%s\n%s\n\n", section.title, strings.Repeat("=", len(section.title)))
-			fmt.Fprint(&b, "# Only -check does this: the tenant changes between the requests, and no good token is refused.\n")
+			fmt.Fprintf(&b, "# %s\n", section.onlyCheck)
 			continue
 		}
 		fmt.Fprintf(&b, "\n\n%s\n%s\n", section.title, strings.Repeat("=", len(section.title)))

@@ -1,7 +1,8 @@
-// Command demo shows logto_auth at work on one machine: a throw-away tenant,
-// Caddy with Caddyfile.example, tokens, and curl lines with the answers to
-// expect. With -check it sends those requests itself, rotates the tenant's keys
-// and stops the tenant between requests, and fails if an answer differs.
+// Command demo shows logto_auth at work on one machine: a throw-away tenant, a
+// members' site to open in a browser, Caddy with Caddyfile.example, tokens, and
+// curl lines with the answers to expect. With -check it sends those requests
+// itself, signs people in and out, rotates the tenant's keys and stops the
+// tenant between requests, and fails if an answer differs.
 package main
 
 import (

@@ -22,9 +22,9 @@ type section struct {
 	host   string // empty: the address itself
 	checks []check
 
-	// onlyCheck is for a section that the guide cannot show with curl lines,
-	// because the tenant changes between its requests.
-	onlyCheck bool
+	// onlyCheck is what the guide says of a section that it cannot show with
+	// curl lines.
+	onlyCheck string
 }
 
 // check is a request and the answer to expect.
@@ -38,6 +38,9 @@ type check struct {
 
 	// token returns the token to send; nil sends none.
 	token func(*stack) string
+
+	// visit is what a browser does in place of a request, if not nil.
+	visit func(context.Context, *stack) (answer, error)
 
 	want answer
 }
@@ -181,7 +184,19 @@ var sections = []section{
 			want:  answer{403, `{"error":"Invalid audience for organization-level API resources"}`, `Bearer error="invalid_token"`},
 		},
 	}},
-	{title: "Keys that rotate, and a tenant that stops for a while", onlyCheck: true, checks: []check{
+	{title: "People who sign in with a browser", onlyCheck: "Only -check does this with a program. Open the members' site and try it.", checks: []check{
+		{name: "the start page, nobody signed in", visit: opens("/"), want: answer{200, "Welcome to the Rowing Club", ""}},
+		{name: "a script asks who is signed in", visit: asksWho, want: answer{401, `{"error":"no_session"}`, ""}},
+		{name: "the members' page leads to the tenant and back", visit: signsIn("/profile", "alice"), want: answer{200, "Hello, Alice", ""}},
+		{name: "the next page", visit: opens("/"), want: answer{200, "Welcome back, Alice", ""}},
+		{name: "a script asks again", visit: asksWho, want: answer{200, `{"sub":"alice","type":"user"}`, ""}},
+		{name: "the board's page asks for a role, which Alice has", visit: opens("/board"), want: answer{200, "For the board only", ""}},
+		{name: "Alice signs out", visit: signsOut, want: answer{200, "You are signed out", ""}},
+		{name: "a script asks after that", visit: asksWho, want: answer{401, `{"error":"no_session"}`, ""}},
+		{name: "Bob signs in, who lacks the role", visit: signsIn("/board", "bob"), want: answer{403, "This page is for the board", ""}},
+		{name: "his own page", visit: opens("/profile"), want: answer{200, "Hello, Bob", ""}},
+	}},
+	{title: "Keys that rotate, and a tenant that stops for a while", onlyCheck: "Only -check does this: the tenant changes between the requests, and no good token is refused.", checks: []check{
 		{
 			name:   "a token of the first key",
 			path:   "/api/protected",

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -24,12 +22,13 @@ type stack struct {
 	// config is the Caddyfile that Caddy serves.
 	config string
 
-	// caddy and admin are the addresses that Caddy and the routes of its admin
-	// API listen on.
-	caddy, admin string
+	// caddy, members and admin are the addresses of the Caddyfile's sites, the
+	// members' site and the routes of Caddy's admin API.
+	caddy, members, admin string
 
-	// client sends the requests of -check.
-	client *http.Client
+	// client sends the requests of -check, visitor those of a browser.
+	client  *http.Client
+	visitor *visitor
 
 	// first is a token that the tenant's first key has signed, for -check.
 	first string
@@ -43,18 +42,19 @@ func withStack(ctx context.Context, config, logLevel string, do func(*stack) err
 	}
 	defer func() { err = errors.Join(err, tenant.stop()) }()
 
-	storage, err := os.MkdirTemp("", "logto-demo-")
+	working, err := os.MkdirTemp("", "logto-demo-")
 	if err != nil {
 		return fmt.Errorf("making a directory for Caddy's storage: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(storage)) }()
+	defer func() { err = errors.Join(err, os.RemoveAll(working)) }()
 
 	// Stops what a load that failed half-way has started, too.
 	defer func() { err = errors.Join(err, caddy.Stop()) }()
-	address, err := startCaddy(config, tenant.Endpoint(), storage, logLevel)
+	sites, members, err := startCaddy(config, tenant.Endpoint(), working, logLevel)
 	if err != nil {
 		return err
 	}
+	tenant.inviteMembers(members)
 	admin, err := startAdmin(ctx)
 	if err != nil {
 		return err
@@ -63,29 +63,41 @@ func withStack(ctx context.Context, config, logLevel string, do func(*stack) err
 	// Its own transport: a proxy of the environment has no part in this.
 	transport := new(http.Transport)
 	defer transport.CloseIdleConnections()
+	visitor, err := newVisitor(transport)
+	if err != nil {
+		return err
+	}
 	return do(&stack{
-		tenant: tenant, config: config, caddy: address, admin: admin.address,
-		client: &http.Client{Transport: transport, Timeout: 30 * time.Second},
+		tenant: tenant, config: config, caddy: sites, members: members, admin: admin.address,
+		client: &http.Client{Transport: transport, Timeout: 30 * time.Second}, visitor: visitor,
 	})
 }
 
-// startCaddy loads the Caddyfile and returns the address it listens on.
-func startCaddy(config, endpoint, storage, logLevel string) (string, error) {
+// startCaddy loads the Caddyfile and the members' site, and returns the
+// addresses they listen on.
+func startCaddy(config, endpoint, working, logLevel string) (sites, members string, err error) {
 	adapted, err := adapt(config, endpoint)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	contained, err := contain(adapted, storage, logLevel)
+	contained, err := contain(adapted, working, logLevel)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	if err := caddy.Load(contained, true); err != nil {
-		return "", fmt.Errorf("starting Caddy: %w", err)
+		return "", "", fmt.Errorf("starting Caddy: %w", err)
 	}
 	app, err := caddy.ActiveContext().App("http")
 	if err != nil {
-		return "", fmt.Errorf("looking for Caddy's address: %w", err)
+		return "", "", fmt.Errorf("looking for Caddy's address: %w", err)
 	}
-	servers := slices.Collect(maps.Values(app.(*caddyhttp.App).Servers))
-	return servers[0].Listeners()[0].Addr().String(), nil
+	for name, server := range app.(*caddyhttp.App).Servers {
+		address := server.Listeners()[0].Addr().String()
+		if name == membersServer {
+			members = address
+		} else {
+			sites = address
+		}
+	}
+	return sites, members, nil
 }

@@ -69,12 +69,19 @@ func (t *Tenant) choiceLocked(waiting *interaction) Answer {
 			html.EscapeString(t.directory.people[id].Name) + "</button></p>\n")
 	}
 	return page(http.StatusOK, `<!doctype html><html lang="en"><meta name="viewport" content="width=device-width">`+
-		"<title>Sign in</title>\n<h1>Sign in</h1>\n<p>to "+html.EscapeString(waiting.request.Get("client_id"))+" as</p>\n"+
+		"<title>Sign in</title>"+pageStyle+"\n<h1>Sign in</h1>\n<p>to "+html.EscapeString(waiting.request.Get("client_id"))+" as</p>\n"+
 		`<form method="post">`+"\n"+buttons.String()+"</form></html>\n")
 }
 
+// pageStyle makes the pages easy on the eyes of those who try the demo.
+const pageStyle = `<style>:root{color-scheme:light dark}` +
+	`body{max-width:22rem;margin:18vh auto 0;padding:0 1rem;font:1rem/1.55 system-ui,sans-serif;text-align:center}` +
+	`button{width:100%;padding:.7rem;border:1px solid;border-radius:9px;background:none;color:inherit;font:inherit;cursor:pointer}` +
+	`button:hover{outline:2px solid}</style>`
+
 func messagePage(status int, text string) Answer {
-	return page(status, `<!doctype html><html lang="en"><meta name="viewport" content="width=device-width"><title>Sign in</title><p>`+
+	return page(status, `<!doctype html><html lang="en"><meta name="viewport" content="width=device-width"><title>Sign in</title>`+
+		pageStyle+"<p>"+
 		html.EscapeString(text)+"</p></html>\n")
 }
 
