@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
+	"github.com/caddy-logto/caddy-logto-auth/internal/session"
 )
 
 // metrics are one per process, while Caddy makes a new registry for each
@@ -90,17 +91,40 @@ func newInstruments() *instruments {
 		m.refused[reason] = m.requests.WithLabelValues(outcomeRefused, string(reason))
 		m.reported[reason] = m.requests.WithLabelValues(outcomeReported, string(reason))
 	}
+	// rate sees the first increment only of series that are there before.
+	m.requests.WithLabelValues(outcomeRedirected, string(ReasonNoSession))
+	for _, result := range []string{
+		"ok", string(ReasonSignInState), string(ReasonSignInRefused), string(ReasonSignInLoop), string(ReasonTenantUnavailable),
+	} {
+		m.signIns.WithLabelValues(result)
+	}
+	for _, result := range []string{
+		"ok", session.Unavailable.String(), session.Busy.String(), session.WrongClient.String(),
+		session.Refused.String(), session.WrongSubject.String(), session.NotMember.String(), session.NotAskedFor.String(),
+	} {
+		m.sessionRefreshes.WithLabelValues(result)
+	}
+	for _, cause := range []string{
+		"signed_out", "replaced", "other_person", session.Refused.String(), session.WrongSubject.String(), "token_refused",
+	} {
+		m.sessionsEnded.WithLabelValues(cause)
+	}
 	m.cacheHit = m.tokenCache.WithLabelValues("hit")
 	m.cacheMiss = m.tokenCache.WithLabelValues("miss")
 	return m
 }
 
+// collectors are all metrics, in the order in which the docs list them.
+func (m *instruments) collectors() []prometheus.Collector {
+	return []prometheus.Collector{
+		m.requests, m.tokenCache, m.signatures, m.fetches, m.keys, m.signIns, m.sessionRefreshes, m.sessionsEnded,
+	}
+}
+
 // register makes the metrics known to the registry of a config. Each handler
 // of the config calls it, since any of them may be the only one.
 func (m *instruments) register(registry *prometheus.Registry) error {
-	for _, collector := range []prometheus.Collector{
-		m.requests, m.tokenCache, m.signatures, m.fetches, m.keys, m.signIns, m.sessionRefreshes, m.sessionsEnded,
-	} {
+	for _, collector := range m.collectors() {
 		err := registry.Register(collector)
 		if already, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok && already.ExistingCollector == collector {
 			continue

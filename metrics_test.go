@@ -207,3 +207,21 @@ func TestMetricsTellATenantThatIsDown(t *testing.T) {
 		t.Errorf("no failed fetch counted in %v", slices.Sorted(maps.Keys(samples)))
 	}
 }
+
+// An alert on a rise would miss the first failure of a series that begins
+// with it.
+func TestSeriesOfSignInAreThereFromTheStart(t *testing.T) {
+	tenant := devtenanttest.NewServer(t, devtenant.Options{})
+	s := caddytest.Start(t, meteredSite("handle {\nlogto_auth {\nendpoint "+tenant.URL+"\naudience "+meteredAPI+"\n}\n}"))
+	samples := scrape(s)
+	for _, series := range []string{
+		`requests_total{outcome="redirected",reason="no_session"}`,
+		`sign_ins_total{result="ok"}`, `sign_ins_total{result="sign_in_loop"}`,
+		`session_refreshes_total{result="unavailable"}`, `session_refreshes_total{result="wrong_client"}`,
+		`sessions_ended_total{cause="signed_out"}`, `sessions_ended_total{cause="refused"}`,
+	} {
+		if _, there := samples["caddy_logto_auth_"+series]; !there {
+			t.Errorf("there is no %s", series)
+		}
+	}
+}

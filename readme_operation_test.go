@@ -46,7 +46,7 @@ func registeredMetrics(t *testing.T) map[string]bool {
 	t.Helper()
 	m := newInstruments()
 	descs := make(chan *prometheus.Desc, 100)
-	for _, collector := range []prometheus.Collector{m.requests, m.tokenCache, m.signatures, m.fetches, m.keys} {
+	for _, collector := range m.collectors() {
 		collector.Describe(descs)
 	}
 	close(descs)

@@ -37,6 +37,8 @@ func readmeBlocks(t *testing.T, language string) []string {
 }
 
 func TestCaddyfilesOfTheReadmeCanBeCopied(t *testing.T) {
+	t.Setenv("LOGTO_APP_ID", "app")
+	t.Setenv("LOGTO_APP_SECRET", "a-secret-of-the-app-with-32-chars")
 	for i, block := range readmeBlocks(t, "caddyfile") {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			if formatted := string(caddyfile.Format([]byte(block))); formatted != block {

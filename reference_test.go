@@ -390,9 +390,7 @@ var descPattern = regexp.MustCompile(`^Desc\{fqName: "([^"]+)", help: "([^"]+)",
 func writeMetrics(t *testing.T, b *strings.Builder) {
 	t.Helper()
 	b.WriteString("\n## Metrics\n\n[How to use them](operation.md#metrics).\n\n| metric | labels | meaning |\n|---|---|---|\n")
-	for _, collector := range []prometheus.Collector{
-		metrics.requests, metrics.tokenCache, metrics.signatures, metrics.fetches, metrics.keys,
-	} {
+	for _, collector := range metrics.collectors() {
 		descs := make(chan *prometheus.Desc, 10)
 		collector.Describe(descs)
 		close(descs)
@@ -449,6 +447,7 @@ func TestReferenceNamesEachThingOnce(t *testing.T) {
 	}
 	for _, name := range []string{
 		"requests_total", "token_cache_total", "signature_duration_seconds", "jwks_fetches_total", "jwks_keys", "jwks_last_success_timestamp_seconds",
+		"sign_ins_total", "session_refreshes_total", "sessions_ended_total",
 	} {
 		once("^\\| `caddy_logto_auth_" + name + "` \\|")
 	}

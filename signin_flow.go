@@ -44,7 +44,7 @@ func (s *signIn) begin(w http.ResponseWriter, r *http.Request, state *requestSta
 	now := s.handler.now()
 	flow, _ := s.app.ring.FindFlow(at.Site, b.cookies)
 	if flow, err = flow.Start(now, good); err != nil {
-		metrics.signIns.WithLabelValues("loop").Inc()
+		metrics.signIns.WithLabelValues(string(ReasonSignInLoop)).Inc()
 		return s.show(w, r, state, pageLoop)
 	}
 	asks := s.wanted()

@@ -46,6 +46,7 @@ func read(t *testing.T, path string) string {
 var fence = regexp.MustCompile("(?ms)^```caddyfile\n(.*?\n)```$")
 
 func TestCaddyfilesOfThePagesCanBeCopied(t *testing.T) {
+	setApp(t)
 	blocks := 0
 	for page, text := range pages(t) {
 		for i, block := range fence.FindAllStringSubmatch(text, -1) {
@@ -61,6 +62,13 @@ func TestCaddyfilesOfThePagesCanBeCopied(t *testing.T) {
 	if blocks < 10 {
 		t.Errorf("only %d Caddyfiles were found", blocks)
 	}
+}
+
+// setApp sets what the Caddyfiles of the pages take from the environment.
+func setApp(t *testing.T) {
+	t.Helper()
+	t.Setenv("LOGTO_APP_ID", "app")
+	t.Setenv("LOGTO_APP_SECRET", "a-secret-of-the-app-with-32-chars")
 }
 
 // validate provisions a config as `caddy validate` does, with its storage in

@@ -40,6 +40,8 @@ var tries = map[string][]try{
 	"mcp-server":                     mcpServer,
 	"browser-redirect":               browserRedirect,
 	"deny-list":                      denyList,
+	"static-site-sign-in":            staticSiteSignIn,
+	"spa-and-api":                    spaAndAPI,
 }
 
 // try is a request to an example and what has to come of it.
@@ -74,12 +76,11 @@ func TestEveryExampleIsTried(t *testing.T) {
 func TestExamples(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(tries)) {
 		t.Run(name, func(t *testing.T) {
-			t.Chdir(name)
-			octets, err := os.ReadFile("Caddyfile")
-			if err != nil {
-				t.Fatal(err)
+			server, tenant := startExample(t, name)
+			for _, try := range tries[name] {
+				try.send(t, server, tenant)
 			}
-			text := strings.ReplaceAll(string(octets), "\r\n", "\n")
+			text := exampleText(t)
 			if formatted := string(caddyfile.Format([]byte(text))); formatted != text {
 				t.Errorf("caddy fmt makes of it:\n%s", formatted)
 			}
@@ -87,18 +88,34 @@ func TestExamples(t *testing.T) {
 				t.Error("it does not begin by saying what it shows")
 			}
 			validate(t, caddytest.Adapt(t, text))
-
-			tenant := devtenanttest.NewServer(t, devtenant.Options{Algorithm: "ES256"})
-			upstream := httptest.NewServer(http.HandlerFunc(show))
-			defer upstream.Close()
-			server := caddytest.Start(t, strings.NewReplacer(
-				writtenTenant, tenant.URL, writtenUpstream, upstream.Listener.Addr().String(),
-			).Replace(text))
-			for _, try := range tries[name] {
-				try.send(t, server, tenant)
-			}
 		})
 	}
+}
+
+// startExample changes to the folder of an example and serves it, those that
+// people sign in to over TLS.
+func startExample(t *testing.T, name string) (*caddytest.Server, *devtenanttest.Server) {
+	t.Helper()
+	t.Chdir(name)
+	setApp(t)
+	tenant := devtenanttest.NewServer(t, devtenant.Options{Algorithm: "ES256"})
+	upstream := httptest.NewServer(http.HandlerFunc(show))
+	t.Cleanup(upstream.Close)
+	text := strings.NewReplacer(writtenTenant, tenant.URL, writtenUpstream, upstream.Listener.Addr().String()).Replace(exampleText(t))
+	if _, signsIn := signIns[name]; signsIn {
+		return caddytest.StartTLS(t, text), tenant
+	}
+	return caddytest.Start(t, text), tenant
+}
+
+// exampleText is the Caddyfile of the folder.
+func exampleText(t *testing.T) string {
+	t.Helper()
+	octets, err := os.ReadFile("Caddyfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.ReplaceAll(string(octets), "\r\n", "\n")
 }
 
 // validate does what `caddy validate` does.

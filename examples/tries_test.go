@@ -155,3 +155,18 @@ var denyList = []try{
 	{name: "locked client", target: "https://api.example.com/", token: &devtenant.TokenRequest{ClientID: "leaked-client", Resource: "https://api.example.com"}, status: 403},
 	{name: "no token", target: "https://api.example.com/", status: 401, body: missingToken},
 }
+
+var staticSiteSignIn = []try{
+	{name: "public", target: "https://docs.example.com/robots.txt", status: 200, body: "Disallow"},
+	{name: "page in a browser", target: "https://docs.example.com/guide", header: navigation, status: 302},
+	{name: "program", target: "https://docs.example.com/guide", status: 401, body: missingToken},
+	{name: "program with a token", target: "https://docs.example.com/guide", token: alice, status: 403, body: `{"error":"Invalid audience"}`},
+}
+
+var spaAndAPI = []try{
+	{name: "page in a browser", target: "https://app.example.com/orders/7", header: navigation, status: 302},
+	{name: "script without a session", target: "https://app.example.com/api/orders", status: 401, body: missingToken},
+	{name: "program", target: "https://app.example.com/api/orders", token: alice, status: 200, body: "Authorization: Bearer ey"},
+	{name: "program that writes without the scope", target: "https://app.example.com/api/orders", method: http.MethodPost, token: alice, status: 403, body: missingScopes},
+	{name: "program that writes", target: "https://app.example.com/api/orders", method: http.MethodPost, token: user("alice", "https://api.example.com", "write:orders"), status: 200, body: "POST /api/orders"},
+}

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
 )
 
@@ -30,6 +32,17 @@ func TestGuideBeginsWithTheMembersSite(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestMembersCaddyfileIsFormatted(t *testing.T) {
+	octets, err := membersSite.ReadFile("members/Caddyfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.ReplaceAll(string(octets), "\r\n", "\n")
+	if formatted := string(caddyfile.Format([]byte(text))); formatted != text {
+		t.Errorf("caddy fmt makes of it:\n%s", formatted)
 	}
 }
 
