@@ -91,7 +91,15 @@ func newInstruments() *instruments {
 		m.refused[reason] = m.requests.WithLabelValues(outcomeRefused, string(reason))
 		m.reported[reason] = m.requests.WithLabelValues(outcomeReported, string(reason))
 	}
-	// rate sees the first increment only of series that are there before.
+	m.beginSeriesOfSignIn()
+	m.cacheHit = m.tokenCache.WithLabelValues("hit")
+	m.cacheMiss = m.tokenCache.WithLabelValues("miss")
+	return m
+}
+
+// beginSeriesOfSignIn makes the series of sign_in: rate sees the first
+// increment only of those that are there before.
+func (m *instruments) beginSeriesOfSignIn() {
 	m.requests.WithLabelValues(outcomeRedirected, string(ReasonNoSession))
 	for _, result := range []string{
 		"ok", string(ReasonSignInState), string(ReasonSignInRefused), string(ReasonSignInLoop), string(ReasonTenantUnavailable),
@@ -109,9 +117,6 @@ func newInstruments() *instruments {
 	} {
 		m.sessionsEnded.WithLabelValues(cause)
 	}
-	m.cacheHit = m.tokenCache.WithLabelValues("hit")
-	m.cacheMiss = m.tokenCache.WithLabelValues("miss")
-	return m
 }
 
 // collectors are all metrics, in the order in which the docs list them.
