@@ -220,6 +220,7 @@ export const scenarios = {
   }),
 
   'sign-out, then the back button and an old tab': { forgets: true, run: signOutAndBack },
+  'sign-out, then the back button to pages that the browser kept': scenario(signOutAndBack),
 
   'another person signs in after a sign-out': scenario(async (context, settings) => {
     const page = await signedIn(context, settings)

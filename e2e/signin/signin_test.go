@@ -69,9 +69,12 @@ func TestScenarios(t *testing.T) {
 		}
 	})
 	t.Run("the session cookie is out of reach of scripts", b.sessionCookie)
-	t.Run("sign-out, then the back button and an old tab", func(t *testing.T) {
-		b.signOut(t, "sign-out, then the back button and an old tab")
-	})
+	for _, name := range []string{
+		"sign-out, then the back button and an old tab",
+		"sign-out, then the back button to pages that the browser kept",
+	} {
+		t.Run(name, func(t *testing.T) { b.signOut(t, name) })
+	}
 	t.Run("a service worker script is not redirected", b.serviceWorker)
 	t.Run("cookies are blocked", b.cookiesBlocked)
 	t.Run("nothing secret is logged", func(t *testing.T) { logsNothingSecret(t, caddy.Logs()) })
