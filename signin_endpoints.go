@@ -227,7 +227,11 @@ func (s *signIn) postLogoutURI(at origin) string {
 	return s.SignedOut
 }
 
+// serveSignedOut tells that a sign-out is done. Browsers keep whole pages in
+// memory for the back button, whatever Cache-Control says; on this page they
+// drop them.
 func (s *signIn) serveSignedOut(w http.ResponseWriter, r *http.Request, state *requestState) error {
+	w.Header().Set("Clear-Site-Data", `"cache"`)
 	return s.show(w, r, state, pageSignedOut)
 }
 

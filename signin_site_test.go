@@ -41,8 +41,9 @@ func TestPersonGetsInAndOut(t *testing.T) {
 	if left == nil || left.String() != "https://www.example.com/.logto/signed-out" {
 		t.Fatalf("the sign-out ends at %v", left)
 	}
-	if page := p.open("/.logto/signed-out"); page.StatusCode != http.StatusOK || !strings.Contains(page.Body, "/.logto/sign-in") {
-		t.Errorf("signed-out: %d %s", page.StatusCode, page.Body)
+	page = p.open("/.logto/signed-out")
+	if page.StatusCode != http.StatusOK || !strings.Contains(page.Body, "/.logto/sign-in") || page.Header.Get("Clear-Site-Data") != `"cache"` {
+		t.Errorf("signed-out: %d %v %s", page.StatusCode, page.Header, page.Body)
 	}
 	if answer := p.open("/"); answer.StatusCode != http.StatusFound {
 		t.Errorf("after signing out: %d %s", answer.StatusCode, answer.Body)
