@@ -256,7 +256,8 @@ func TestHostileShapesOfClaims(t *testing.T) {
 	}
 }
 
-// signInReasons are those of sign_in, which the table's blocks do not have.
+// signInReasons are those of sign_in, which the table's blocks do not have:
+// see TestSignInDecisions.
 var signInReasons = []Reason{
 	ReasonNoSession, ReasonSessionExpired, ReasonSessionEnded, ReasonRefreshRefused,
 	ReasonSignInState, ReasonSignInRefused, ReasonSignInLoop, ReasonTenantUnavailable,

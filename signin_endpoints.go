@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -44,13 +45,25 @@ var endpoints = map[string]endpoint{
 // belowPath returns what stands below path in the address of a request as the
 // client sent it, and reports whether it is there at all. The decoded path is
 // compared and nothing resolved, so that `/.logto/../x` is an endpoint that
-// does not exist.
+// does not exist. Neither does one whose path has to be resolved first, such as
+// `/x/../.logto/session`: servers behind us might take it for what is below.
 func belowPath(r *http.Request, prefix string) (name string, below bool) {
-	rest, below := strings.CutPrefix(originalURL(r).Path, prefix)
-	if !below || rest != "" && rest[0] != '/' {
+	sent := originalURL(r).Path
+	if isAtOrBelow(sent, prefix) {
+		return strings.TrimPrefix(sent[len(prefix):], "/"), true
+	}
+	if !strings.Contains(sent, "//") && !strings.Contains(sent, "/.") && !strings.Contains(sent, `\`) {
 		return "", false
 	}
-	return strings.TrimPrefix(rest, "/"), true
+	return noEndpoint, isAtOrBelow(path.Clean(strings.ReplaceAll(sent, `\`, "/")), prefix)
+}
+
+// noEndpoint is the name of none.
+const noEndpoint = "/"
+
+func isAtOrBelow(given, prefix string) bool {
+	rest, below := strings.CutPrefix(given, prefix)
+	return below && (rest == "" || rest[0] == '/')
 }
 
 // serve answers a request below path. Nothing there reaches a later handler.
@@ -64,7 +77,6 @@ func (s *signIn) serve(w http.ResponseWriter, r *http.Request, state *requestSta
 		return s.show(w, r, state, pageMethod)
 	}
 	if _, err := s.origin(r); err != nil {
-		emptyQuery(r, state) // which may hold a code
 		return s.show(w, r, state, pageInsecure)
 	}
 	return found.serve(s, w, r, state)
@@ -78,6 +90,11 @@ func (s *signIn) show(w http.ResponseWriter, r *http.Request, state *requestStat
 		logReason(r.Context(), which.reason)
 	}
 	if which.status >= http.StatusBadRequest && s.handler.responder.handleErrors {
+		if _, below := belowPath(r, s.Path); below {
+			// It may hold a code: a callback that was sent by another method, or
+			// with a slash too many, has one too.
+			emptyQuery(r, state)
+		}
 		header := w.Header()
 		header.Set("Cache-Control", "no-store")
 		if which.retryAfter > 0 {
@@ -96,11 +113,11 @@ func (p *page) refusal() *Refusal {
 // serveSignIn starts a sign-in.
 func (s *signIn) serveSignIn(w http.ResponseWriter, r *http.Request, state *requestState) error {
 	given := originalURL(r).Query()["return_to"]
-	path := "/"
+	returnPath := "/"
 	if len(given) == 1 {
-		path = session.ReturnPath(given[0], s.Path)
+		returnPath = session.ReturnPath(given[0], s.Path)
 	}
-	return s.begin(w, r, state, beginning{returnPath: path})
+	return s.begin(w, r, state, beginning{returnPath: returnPath})
 }
 
 // serveSession tells a page who is signed in. It never refreshes anything, so
@@ -123,10 +140,10 @@ func (s *signIn) serveSession(w http.ResponseWriter, r *http.Request, state *req
 		ExpiresAt      *string  `json:"expires_at"`
 		SessionExpires string   `json:"session_expires_at"`
 	}{Subject: found.Subject, Type: "user", Scopes: []string{}, SessionExpires: rfc3339(s.expiresAt(found))}
-	if info := s.known(found, r); info != nil {
+	if info, organization := s.known(found, r); info != nil {
 		summary.Scopes = append(summary.Scopes, info.Scopes...)
-		if info.OrganizationID != "" {
-			summary.OrganizationID = &info.OrganizationID
+		if organization != "" {
+			summary.OrganizationID = &organization
 		}
 		expires := rfc3339(info.ExpiresAt)
 		summary.ExpiresAt = &expires
@@ -143,11 +160,13 @@ func (s *signIn) serveSession(w http.ResponseWriter, r *http.Request, state *req
 
 func rfc3339(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// known is what the token says that is at hand for a session, or nil.
-func (s *signIn) known(of *session.Session, r *http.Request) *AuthInfo {
+// known is what the token says that is at hand for a session, or nil, and the
+// organization that it was got for. A token with an organization's permissions
+// names that in `aud` only.
+func (s *signIn) known(of *session.Session, r *http.Request) (info *AuthInfo, organization string) {
 	targets, refusal := s.targets(r)
 	if refusal != nil {
-		return nil
+		return nil, ""
 	}
 	for _, target := range targets {
 		token, _ := s.app.refresher.Peek(of, target)
@@ -155,15 +174,15 @@ func (s *signIn) known(of *session.Session, r *http.Request) *AuthInfo {
 		case token.Expired(s.handler.now()):
 		case target == session.Target{}:
 			if info, err := s.app.identity(token); err == nil {
-				return info
+				return info, ""
 			}
 		default:
 			if info, refusal := s.handler.validator.validate(r.Context(), token.Value, s.handler.now, nil); refusal == nil {
-				return info
+				return info, target.Organization
 			}
 		}
 	}
-	return nil
+	return nil, ""
 }
 
 // serveSignOut signs a person out, if it is they who ask: another site's page

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
@@ -117,7 +116,7 @@ type signedIn struct {
 // callback ends a sign-in.
 func (s *signIn) callback(w http.ResponseWriter, r *http.Request, state *requestState) error {
 	raw := originalURL(r).RawQuery
-	emptyQuery(r, state) // it holds a code
+	emptyQuery(r, state)
 	b := state.browser
 	at, err := s.origin(r)
 	if err != nil {
@@ -390,9 +389,6 @@ func emptyQuery(r *http.Request, state *requestState) {
 	bare := *original.URL
 	bare.RawQuery = ""
 	original.URL, original.RequestURI = &bare, bare.RequestURI()
-	setOriginal(r, &original)
+	showOriginal(r, &original)
 	state.later().original = &original
-	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-		repl.Set("http.request.orig_uri", original.RequestURI)
-	}
 }

@@ -1,6 +1,9 @@
 package logtoauth
 
 import (
+	"bufio"
+	"crypto/tls"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -47,8 +50,14 @@ type members struct {
 // and SIGN_IN the directive with the app's id and secret.
 func newMembers(tb testing.TB, sites string) *members {
 	tb.Helper()
+	return newMembersOver(tb, caddytest.StartTLS, sites)
+}
+
+// newMembersOver is newMembers for a Caddy that is started in another way.
+func newMembersOver(tb testing.TB, start func(testing.TB, string) *caddytest.Server, sites string) *members {
+	tb.Helper()
 	m := &members{tenant: newPeople(tb), tb: tb}
-	m.Server = caddytest.StartTLS(tb, m.text(sites))
+	m.Server = start(tb, m.text(sites))
 	return m
 }
 
@@ -168,4 +177,79 @@ func (p *person) signIn(path, user string) *caddytest.Response {
 		p.tb.Fatalf("callback: %d %s", answer.StatusCode, answer.Body)
 	}
 	return p.open(answer.Header.Get("Location"))
+}
+
+// The cookies of testHost.
+const (
+	sessionCookie = "__Host-Http-logto-session"
+	flowCookie    = "__Host-logto-flow"
+)
+
+// showsPage fails the test unless the answer is a page of ours with this status
+// and reason, which hands no cookie over.
+func showsPage(tb testing.TB, what string, answer *caddytest.Response, status int, reason Reason) {
+	tb.Helper()
+	if answer.StatusCode != status || !strings.Contains(answer.Body, "Reason: <code>"+string(reason)+"</code>") {
+		tb.Errorf("%s: %d %q, want %d with the reason %s: %s", what, answer.StatusCode, answer.Header.Get("Location"), status, reason, answer.Body)
+	}
+	if cookies := answer.Header["Set-Cookie"]; len(cookies) > 0 {
+		tb.Errorf("%s: the page sets cookies: %q", what, cookies)
+	}
+	if got := answer.Header.Get("Cache-Control"); got != "no-store" {
+		tb.Errorf("%s: Cache-Control %q", what, got)
+	}
+}
+
+// goesTo fails the test unless the answer redirects to exactly this address.
+func goesTo(tb testing.TB, what string, answer *caddytest.Response, status int, location string) {
+	tb.Helper()
+	if got := answer.Header.Get("Location"); answer.StatusCode != status || got != location {
+		tb.Errorf("%s: %d to %q, want %d to %q: %s", what, answer.StatusCode, got, status, location, answer.Body)
+	}
+	if got := answer.Header.Get("Cache-Control"); got != "no-store" {
+		tb.Errorf("%s: Cache-Control %q", what, got)
+	}
+}
+
+// startsSignIn reports whether the answer sends a browser to Logto.
+func (m *members) startsSignIn(answer *caddytest.Response) bool {
+	return answer.StatusCode == http.StatusFound && strings.HasPrefix(answer.Header.Get("Location"), m.tenant.Issuer()+"/auth?")
+}
+
+// withQuery changes the query of a path.
+func withQuery(tb testing.TB, path string, change func(url.Values)) string {
+	tb.Helper()
+	u, err := url.Parse(path)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	query := u.Query()
+	change(query)
+	u.RawQuery = query.Encode()
+	return u.RequestURI()
+}
+
+// raw sends octets and reads the answer, for requests that net/http would
+// change.
+func (m *members) raw(octets string) *caddytest.Response {
+	m.tb.Helper()
+	dialer := tls.Dialer{Config: m.TLS("http/1.1")}
+	connection, err := dialer.DialContext(m.tb.Context(), "tcp", m.Addr())
+	if err != nil {
+		m.tb.Fatal(err)
+	}
+	defer connection.Close()
+	if _, err := io.WriteString(connection, octets); err != nil {
+		m.tb.Fatal(err)
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(connection), nil)
+	if err != nil {
+		m.tb.Fatalf("reading the answer to %q: %v", octets, err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		m.tb.Fatal(err)
+	}
+	return &caddytest.Response{Response: answer, Body: string(body)}
 }

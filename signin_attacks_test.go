@@ -1,0 +1,477 @@
+package logtoauth
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/caddytest"
+	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
+)
+
+// twoSites sign people in with one app.
+const twoSites = smallest + `
+other.example.com {
+	logto_auth {
+		endpoint TENANT
+		SIGN_IN
+	}
+	respond "other {http.auth.user.id}"
+}
+`
+
+// Login CSRF: Mallory signs in, keeps the callback, and makes Alice's browser
+// open it. Alice must not end up in Mallory's account, signed in before or not.
+func TestLoginCSRFByMallorysCallback(t *testing.T) {
+	m := newMembers(t, smallest)
+	mallory := m.browser()
+	stolen := mallory.callback(mallory.start("/mallory"), bob)
+
+	t.Run("nobody is signed in", func(t *testing.T) {
+		victim := m.browser()
+		answer := victim.open(stolen, caddytest.Header("Sec-Fetch-Site", "cross-site"))
+		if !m.startsSignIn(answer) {
+			t.Errorf("%d %s", answer.StatusCode, answer.Body)
+		}
+		if _, ok := victim.cookies[sessionCookie]; ok {
+			t.Error("there is a session")
+		}
+	})
+	t.Run("amid a sign-in", func(t *testing.T) {
+		victim := m.browser()
+		own := victim.callback(victim.start("/own"), alice)
+		if answer := victim.open(stolen); !m.startsSignIn(answer) {
+			t.Errorf("%d %s", answer.StatusCode, answer.Body)
+		}
+		goesTo(t, "her own sign-in", victim.open(own), http.StatusSeeOther, "/own")
+		if page := victim.open("/own"); !strings.HasPrefix(page.Body, "hello alice ") {
+			t.Errorf("%s", page.Body)
+		}
+	})
+	t.Run("signed in", func(t *testing.T) {
+		victim := m.browser()
+		victim.signIn("/", alice)
+		before := victim.cookieHeader()
+		goesTo(t, "the callback", victim.open(stolen), http.StatusSeeOther, "/mallory")
+		if page := victim.open("/"); !strings.HasPrefix(page.Body, "hello alice ") {
+			t.Errorf("%s", page.Body)
+		}
+		if len(before) != len(victim.cookieHeader()) {
+			t.Errorf("the cookies have changed: %v", victim.cookies)
+		}
+	})
+	goesTo(t, "Mallory's own browser", mallory.open(stolen), http.StatusSeeOther, "/mallory")
+	if got := m.tenant.Counts().Exchanges; got != 3 {
+		t.Errorf("%d exchanges, want those of three sign-ins", got)
+	}
+}
+
+// A state of another site, app or secret does not open, so that no site's
+// sign-in can be completed at another.
+func TestStateOfAnotherSiteAppOrSecret(t *testing.T) {
+	const elsewhere = "a-state-of-elsewhere"
+	for name, load := range map[string]string{
+		"site":   twoSites,
+		"app":    strings.Replace(smallest, "SIGN_IN", "sign_in other-app "+appSecret, 1),
+		"secret": strings.Replace(smallest, "SIGN_IN", "sign_in "+testApp+" another-secret-of-the-web-app-32", 1),
+		"path":   strings.Replace(smallest, "SIGN_IN", "SIGN_IN {\n\t\t\tpath /in\n\t\t}", 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMembers(t, load)
+			attacker := m.browser()
+			path := "/" + elsewhere
+			if name == "site" {
+				attacker.host = "other.example.com"
+			}
+			started, err := url.Parse(attacker.start(path))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := m.Load(m.text(smallest)); err != nil {
+				t.Fatal(err)
+			}
+			callback := "/.logto/callback?" + url.Values{
+				"state": {started.Query().Get("state")}, "iss": {m.tenant.Issuer()}, "code": {"a-code"},
+			}.Encode()
+			p := m.browser()
+			p.start("/")
+			showsPage(t, "without a session", p.open(callback), http.StatusBadRequest, ReasonSignInState)
+			for cookie, value := range attacker.cookies {
+				p.cookies[cookie] = value
+			}
+			showsPage(t, "with the attacker's cookies", p.open(callback), http.StatusBadRequest, ReasonSignInState)
+			p.signIn("/", alice)
+			goesTo(t, "signed in", p.open(callback), http.StatusSeeOther, "/")
+			if got := m.tenant.Counts().Exchanges; got != 1 {
+				t.Errorf("%d exchanges, want that of the sign-in", got)
+			}
+		})
+	}
+}
+
+// No octet of a state can be changed, added or taken away.
+func TestStateAlteredAtEveryOctet(t *testing.T) {
+	p := newMembers(t, smallest).browser()
+	callback := p.callback(p.start("/page"), alice)
+	u, err := url.Parse(callback)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := u.Query().Get("state")
+	attack := func(what, altered string) {
+		t.Helper()
+		answer := p.open(withQuery(t, callback, func(q url.Values) { q.Set("state", altered) }))
+		showsPage(t, what, answer, http.StatusBadRequest, ReasonSignInState)
+	}
+	for i := range len(state) {
+		other := byte('A')
+		if state[i] == other {
+			other = 'B'
+		}
+		attack(fmt.Sprintf("octet %d", i), state[:i]+string(other)+state[i+1:])
+		if last := len(state) - 1; i == last {
+			// Of the last octet some bits may mean nothing.
+			for _, other := range "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=+/. \n" {
+				if byte(other) != state[last] {
+					attack(fmt.Sprintf("%q at the end", other), state[:last]+string(other))
+				}
+			}
+		}
+	}
+	for _, altered := range []string{"", "=", state + "=", state + "A", " " + state, state + "\n", state[1:], state[:len(state)-1], state + state, strings.Repeat("A", 8000)} {
+		attack("length", altered)
+	}
+	if got := p.tenant.Counts().Exchanges; got != 0 {
+		t.Errorf("%d exchanges", got)
+	}
+	goesTo(t, "the state as it was", p.open(callback), http.StatusSeeOther, "/page")
+}
+
+// Ten tabs that a browser restores after its flow cookie is gone, or that all
+// wait at Logto while another sign-in goes on, come back in any order.
+func TestRestoredTabsComeBackInAnyOrder(t *testing.T) {
+	m := newMembers(t, smallest)
+	t.Run("of one flow", func(t *testing.T) {
+		p := m.browser()
+		before := m.tenant.Counts().Exchanges
+		var callbacks []string
+		for i := range 10 {
+			callbacks = append(callbacks, p.callback(p.start(fmt.Sprintf("/tab/%d", i)), alice))
+		}
+		for _, i := range []int{7, 2, 9, 0, 5, 1, 8, 3, 6, 4} {
+			goesTo(t, "a tab", p.open(callbacks[i]), http.StatusSeeOther, fmt.Sprintf("/tab/%d", i))
+		}
+		if got := m.tenant.Counts().Exchanges - before; got != 10 {
+			t.Errorf("%d exchanges", got)
+		}
+		if page := p.fetch("/x"); page.Body != "hello alice session at /x" {
+			t.Errorf("%d %s", page.StatusCode, page.Body)
+		}
+	})
+	t.Run("of flows that are gone", func(t *testing.T) {
+		p := m.browser()
+		var callbacks []string
+		for i := range 10 {
+			clear(p.cookies)
+			callbacks = append(callbacks, p.callback(p.start(fmt.Sprintf("/tab/%d", i)), alice))
+		}
+		clear(p.cookies)
+		before := m.tenant.Counts().Exchanges
+		// The first starts once more and ends well; the others find a session.
+		answer := p.open(callbacks[3])
+		if !m.startsSignIn(answer) {
+			t.Fatalf("%d %s", answer.StatusCode, answer.Body)
+		}
+		goesTo(t, "its second attempt", p.open(p.callback(answer.Header.Get("Location"), alice)), http.StatusSeeOther, "/tab/3")
+		for _, i := range []int{7, 2, 9, 0, 5, 1, 8, 6, 4} {
+			goesTo(t, "a tab", p.open(callbacks[i]), http.StatusSeeOther, fmt.Sprintf("/tab/%d", i))
+		}
+		if got := m.tenant.Counts().Exchanges - before; got != 1 {
+			t.Errorf("%d exchanges", got)
+		}
+	})
+}
+
+// A browser that keeps no cookie does not go round: the second time it is told.
+func TestBrowserWithoutCookiesIsToldTheSecondTime(t *testing.T) {
+	m := newMembers(t, smallest)
+	p := m.browser()
+	callback := p.callback(p.start("/page"), alice)
+	clear(p.cookies)
+	again := p.open(callback)
+	if !m.startsSignIn(again) {
+		t.Fatalf("the first time: %d %s", again.StatusCode, again.Body)
+	}
+	second := p.callback(again.Header.Get("Location"), alice)
+	kept := p.cookies
+	p.cookies = map[string]string{}
+	showsPage(t, "the second time", p.open(second), http.StatusBadRequest, ReasonSignInState)
+	p.signIn("/", alice)
+	goesTo(t, "the second time, signed in", p.open(second), http.StatusSeeOther, "/page")
+	p.cookies = kept
+	goesTo(t, "the second time, with its cookie", p.open(second), http.StatusSeeOther, "/page")
+}
+
+// loopsOf are sign-ins that succeed without a session: how many until the page.
+func TestSignInLoopEndsWithThePage(t *testing.T) {
+	m := newMembers(t, smallest)
+	p := m.browser()
+	p.signIn("/", alice)
+	for range 4 {
+		delete(p.cookies, sessionCookie)
+		goesTo(t, "a sign-in", p.open(p.callback(p.start("/page"), alice)), http.StatusSeeOther, "/page")
+	}
+	delete(p.cookies, sessionCookie)
+	showsPage(t, "the fifth start in a row", p.open("/page"), http.StatusBadRequest, ReasonSignInLoop)
+	showsPage(t, "a start from the page", p.open("/.logto/sign-in?return_to=%2Fpage"), http.StatusBadRequest, ReasonSignInLoop)
+	pass(t, time.Minute+time.Second)
+	p.signIn("/page", alice)
+}
+
+// Starts alone never count: who opens many tabs and signs in in none of them,
+// or whose session was admitted in between, goes round nowhere.
+func TestSignInLoopCountsSuccessesOnly(t *testing.T) {
+	m := newMembers(t, smallest)
+	p := m.browser()
+	for range 12 {
+		p.start("/page")
+	}
+	p.signIn("/", alice)
+	for range 12 {
+		if answer := p.open("/.logto/sign-in"); !m.startsSignIn(answer) {
+			t.Fatalf("with a session: %d %s", answer.StatusCode, answer.Body)
+		}
+	}
+	delete(p.cookies, sessionCookie)
+	for range 12 {
+		p.start("/page") // one success has been: all of them count as one
+	}
+}
+
+// elsewhere are addresses that some browser or program takes for another site,
+// or that would end the session or start all over.
+var elsewhere = []string{
+	"https://evil.example/", "http://evil.example", "//evil.example", "//evil.example/%2e%2e", "///evil.example", "////evil.example",
+	`/\evil.example`, `\\evil.example`, `\/evil.example`, `/\/evil.example`, `/a/..\..\\evil.example`, "/\t/evil.example", "/\n/evil.example", "/\r\n/evil.example",
+	"\t//evil.example", " //evil.example", "https:evil.example", "https:/evil.example", "javascript:alert(1)", "data:text/html,x", "evil.example",
+	"/..//evil.example", "/./" + "/evil.example", "/a/..//evil.example", "/%2e%2e//evil.example", "/.//evil.example", "@evil.example", "?x", "#x", "",
+	"/\x00", "/a\x7f", "/#@evil.example", "/.logto/sign-out", "/.logto", "/.LOGTO/sign-out", "/x/../.logto/sign-in", "/%2elogto/sign-out", "//.logto/sign-out",
+	"/.logto%2fsign-out", "/x/%2e%2e/.logto/sign-out", "/" + strings.Repeat("a", 2048),
+}
+
+func TestReturnToElsewhereIsTheStart(t *testing.T) {
+	p := newMembers(t, smallest).browser()
+	for _, given := range elsewhere {
+		answer := p.open("/.logto/sign-in?return_to=" + url.QueryEscape(given))
+		if !p.startsSignIn(answer) {
+			t.Fatalf("%q: %d %s", given, answer.StatusCode, answer.Body)
+		}
+		goesTo(t, fmt.Sprintf("%q", given), p.open(p.callback(answer.Header.Get("Location"), alice)), http.StatusSeeOther, "/")
+	}
+	for query, want := range map[string]string{
+		"return_to=%2Fa&return_to=%2Fb": "/", "return_to=%2Fa%3Fb%3D%2F%2Fevil.example": "/a?b=//evil.example", "": "/", "return_to=%2Fa%2520b": "/a%20b",
+		"return_to=%2F%C3%A4%20b": "/%C3%A4%20b", "return_to=" + url.QueryEscape("/"+strings.Repeat("a", 2047)): "/" + strings.Repeat("a", 2047),
+		"return_to=%2Flogto": "/logto", "return_to=%2F.logto2": "/.logto2",
+	} {
+		answer := p.open("/.logto/sign-in?" + query)
+		goesTo(t, query, p.open(p.callback(answer.Header.Get("Location"), alice)), http.StatusSeeOther, want)
+	}
+}
+
+// A path that begins with two slashes, or that holds more than a path, must
+// not become an address on the way back either.
+func TestPathsThatLookLikeAddressesDoNotLeadAway(t *testing.T) {
+	p := newMembers(t, smallest).browser()
+	for sent, want := range map[string]string{
+		"//evil.example/": "/", `/\evil.example`: "/%5Cevil.example", "/%5cevil.example": "/%5cevil.example", "/a//b?c=//d": "/a//b?c=//d",
+		"/a%2Fb/%41?x=%zz&y=a;b": "/a%2Fb/%41?x=%zz&y=a;b", "/?": "/?", "/a;b=1": "/a;b=1",
+	} {
+		octets := fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\nConnection: close\r\n\r\n", sent, testHost)
+		answer := p.raw(octets)
+		p.keep(answer)
+		if !p.startsSignIn(answer) {
+			t.Errorf("%s: %d %s", sent, answer.StatusCode, answer.Body)
+			continue
+		}
+		goesTo(t, sent, p.open(p.callback(answer.Header.Get("Location"), alice)), http.StatusSeeOther, want)
+		delete(p.cookies, sessionCookie)
+		clear(p.cookies)
+	}
+}
+
+// What a client says of the address that it was reached by is believed of
+// trusted_proxies only, and of them only if they say it once and clearly. The
+// name is never theirs to change.
+func TestForgedForwardedHeaders(t *testing.T) {
+	const block = `
+http:// {
+	logto_auth {
+		endpoint TENANT
+		SIGN_IN
+	}
+	respond "hello"
+}
+`
+	https := func(r *http.Request) { r.Header["X-Forwarded-Proto"] = []string{"https"} }
+	values := func(name string, values ...string) caddytest.Option {
+		return func(r *http.Request) { r.Header[name] = values }
+	}
+	for _, trusted := range []bool{false, true} {
+		sites := block
+		if trusted {
+			sites = "{\n\tservers {\n\t\ttrusted_proxies static 127.0.0.1/32 ::1/128\n\t}\n}\n" + block
+		}
+		m := newMembersOver(t, caddytest.Start, sites)
+		for name, test := range map[string]struct {
+			option caddytest.Option
+			works  bool // if the proxy is trusted
+		}{
+			"https":                 {https, true},
+			"nothing":               {values("X-Other", "x"), false},
+			"https twice":           {values("X-Forwarded-Proto", "https", "https"), false},
+			"https and http":        {values("X-Forwarded-Proto", "https", "http"), false},
+			"a list":                {values("X-Forwarded-Proto", "https, https"), false},
+			"a list with http":      {values("X-Forwarded-Proto", "https,http"), false},
+			"upper case":            {values("X-Forwarded-Proto", "HTTPS"), false},
+			"a space":               {values("X-Forwarded-Proto", "https "), true}, // which net/http takes away
+			"another name":          {values("Forwarded", "proto=https"), false},
+			"an older name":         {values("X-Forwarded-Ssl", "on"), false},
+			"another older name":    {values("Front-End-Https", "on"), false},
+			"an underscore":         {values("X_Forwarded_Proto", "https"), false},
+			"wss":                   {values("X-Forwarded-Proto", "wss"), false},
+			"an empty value before": {values("X-Forwarded-Proto", "", "https"), false},
+		} {
+			p := m.browser()
+			answer := p.open("/page", test.option, values("X-Forwarded-Host", "evil.example"), values("X-Forwarded-Port", "444"))
+			what := fmt.Sprintf("%s, trusted %t", name, trusted)
+			if !trusted || !test.works {
+				showsPage(t, what, answer, http.StatusBadRequest, ReasonSignInRefused)
+				continue
+			}
+			u, err := url.Parse(answer.Header.Get("Location"))
+			if err != nil || u.Query().Get("redirect_uri") != "https://"+testHost+"/.logto/callback" {
+				t.Errorf("%s: %d, redirect_uri %q", what, answer.StatusCode, u.Query().Get("redirect_uri"))
+			}
+			if cookie := answer.Header.Get("Set-Cookie"); !strings.HasPrefix(cookie, flowCookie+"=") || !strings.Contains(cookie, "; Secure") {
+				t.Errorf("%s: %q", what, cookie)
+			}
+		}
+	}
+}
+
+// The Host is part of what is sealed, so nobody gains by sending another one.
+func TestForgedHostStartsASignInThatEndsNowhere(t *testing.T) {
+	m := newMembersOver(t, caddytest.StartTLS, strings.Replace(smallest, "www.example.com {", "https:// {", 1))
+	p := m.browser()
+	p.host = "evil.example"
+	location, err := url.Parse(p.start("/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if page := p.logto.Open(location.String()); page.Left != nil || page.Status != http.StatusBadRequest {
+		t.Errorf("Logto lets the browser go to %v", page.Left)
+	}
+	for _, host := range []string{"www.example.com/x", "www.example.com\\x", "a b", "www.example.com:0443", "www.example.com:99999", "[::1", "ex%61mple.com"} {
+		octets := fmt.Sprintf("GET / HTTP/1.1\r\nHost: %s\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\nConnection: close\r\n\r\n", host)
+		if answer := p.raw(octets); answer.StatusCode != http.StatusBadRequest || len(answer.Header["Set-Cookie"]) > 0 {
+			t.Errorf("%s: %d %s", host, answer.StatusCode, answer.Header)
+		}
+	}
+}
+
+// A sign-in as somebody else ends the session before, at once and at Logto.
+func TestSignInAsAnotherPersonEndsTheFirst(t *testing.T) {
+	m := newMembers(t, smallest)
+	p := m.browser()
+	p.signIn("/", alice)
+	old := p.cookieHeader()
+	p.logto = m.browser().logto
+	goesTo(t, "Bob", p.open(p.callback(p.start("/.logto/sign-in"), bob)), http.StatusSeeOther, "/")
+	if page := p.fetch("/x"); page.Body != "hello bob session at /x" {
+		t.Errorf("%d %s", page.StatusCode, page.Body)
+	}
+	if answer := m.Get("/x", caddytest.Header("Host", testHost), caddytest.Header("Cookie", old)); answer.StatusCode != http.StatusUnauthorized || answer.Body != refusedWith("Session ended") {
+		t.Errorf("Alice's cookie: %d %s", answer.StatusCode, answer.Body)
+	}
+	if got := m.tenant.Counts().Revocation; got != 1 {
+		t.Errorf("%d revocations", got)
+	}
+}
+
+// The log of a whole run, at DEBUG, holds none of its secrets, but for the
+// address of the callback in the lines of Caddy's own about an error.
+func TestNoSecretOfASignInIsLogged(t *testing.T) {
+	p := newMembers(t, strings.Replace(smallest, "SIGN_IN", "errors handle_errors\n\t\taudience https://api.example.com\n\t\tSIGN_IN {\n\t\t\tforward_token\n\t\t}", 1)).browser()
+	secrets := map[string]string{"app secret": appSecret}
+	note := func(what, secret string) {
+		if len(secret) < 16 {
+			t.Fatalf("%s is %q", what, secret)
+		}
+		secrets[what+" "+fmt.Sprint(len(secrets))] = secret
+	}
+	p.tenant.SetTokenFault(devtenant.Fault(func(e *devtenant.Exchange) {
+		devtenant.AlterTokens(func(response map[string]any) {
+			for _, name := range []string{"access_token", "id_token", "refresh_token"} {
+				token, _ := response[name].(string)
+				note(name, token[strings.LastIndexByte(token, '.')+1:])
+			}
+		})(e)
+		if verifier := e.Request.PostForm.Get("code_verifier"); verifier != "" {
+			note("verifier", verifier)
+		}
+	}))
+	noteQuery := func(path string) string {
+		u, err := url.Parse(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"code", "state", "nonce"} {
+			if value := u.Query().Get(name); value != "" {
+				note(name, value)
+			}
+		}
+		return path
+	}
+	noteCookies := func() {
+		for name, value := range p.cookies {
+			note(name, value)
+		}
+	}
+	callback := noteQuery(p.callback(noteQuery(p.start("/page")), alice))
+	noteCookies()
+	p.open(withQuery(t, callback, func(q url.Values) { q.Del("iss") }))
+	p.open(callback)
+	noteCookies()
+	p.open("/page")
+	p.open(callback)
+	pass(t, 55*time.Minute)
+	p.open("/page")
+	noteCookies()
+	p.open(callback)
+	stranger := p.members.browser()
+	stranger.open(noteQuery(callback))
+	p.tenant.SetTokenFault(devtenant.Refused(http.StatusBadRequest, "invalid_grant", "no"))
+	again := p.callback(noteQuery(p.start("/.logto/sign-in")), alice)
+	p.open(noteQuery(again))
+	p.open("/.logto/sign-out", caddytest.Header("Sec-Fetch-Site", "same-origin"))
+	var ours strings.Builder
+	for line := range strings.Lines(p.Logs()) {
+		if !strings.Contains(line, `"logger":"http.log.error`) {
+			ours.WriteString(line)
+		}
+	}
+	if !strings.Contains(ours.String(), "logto") || len(secrets) < 15 {
+		t.Fatalf("nothing of ours is logged, or nothing was looked for: %d", len(secrets))
+	}
+	for what, secret := range secrets {
+		for _, part := range []string{secret, secret[:16], secret[len(secret)-16:]} {
+			if i := strings.Index(ours.String(), part); i >= 0 {
+				t.Errorf("%s is in the log: %s", what, ours.String()[max(0, i-300):i+len(part)])
+				break
+			}
+		}
+	}
+}
