@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
@@ -378,7 +379,9 @@ func (s *signIn) revoke(ctx context.Context, over *session.Session) bool {
 }
 
 // emptyQuery takes the query out of a callback, where a code is, for error
-// routes: also out of the original request, which these see again.
+// routes: also out of the original request, which these see again. Its URL is
+// changed in place: a handler before us, such as tracing, may have made a copy
+// of the request, and Caddy's server puts the URL back from its own.
 func emptyQuery(r *http.Request, state *requestState) {
 	r.URL.RawQuery = ""
 	r.RequestURI = r.URL.RequestURI()
@@ -386,9 +389,11 @@ func emptyQuery(r *http.Request, state *requestState) {
 	if !ok || original.URL == nil {
 		return
 	}
-	bare := *original.URL
-	bare.RawQuery = ""
-	original.URL, original.RequestURI = &bare, bare.RequestURI()
-	showOriginal(r, &original)
+	original.URL.RawQuery = ""
+	original.RequestURI = original.URL.RequestURI()
+	setOriginal(r, &original)
 	state.later().original = &original
+	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		repl.Set("http.request.orig_uri", original.RequestURI)
+	}
 }

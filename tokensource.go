@@ -243,26 +243,13 @@ func (s tokenSources) stripOriginal(r *http.Request) *http.Request {
 	if original.URL.RawQuery == query {
 		return nil
 	}
-	showOriginal(r, &original)
+	setOriginal(r, &original)
+	// The placeholder reads the request of Caddy's server, of which a handler
+	// before us, such as tracing, may have made a copy.
+	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		repl.Set("http.request.orig_uri", original.RequestURI)
+	}
 	return &original
-}
-
-// showOriginal replaces the original request, and what placeholders show of it:
-// they read the request of Caddy's server, of which a handler before us, such
-// as tracing, may have made a copy.
-func showOriginal(r, original *http.Request) {
-	setOriginal(r, original)
-	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	if !ok {
-		return
-	}
-	query, prefixed := original.URL.RawQuery, ""
-	if query != "" {
-		prefixed = "?" + query
-	}
-	repl.Set("http.request.orig_uri", original.RequestURI)
-	repl.Set("http.request.orig_uri.query", query)
-	repl.Set("http.request.orig_uri.prefixed_query", prefixed)
 }
 
 // setOriginal replaces the original request, of which only the URL is shared.
@@ -276,10 +263,6 @@ func setOriginal(r, original *http.Request) {
 func (u *unfinished) stripAgain(r *http.Request) {
 	if u.original != nil {
 		r.RequestURI = u.original.RequestURI
-		// Caddy has put the URL back from that copy.
-		if kept, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok && kept.URL != nil && kept.URL.RawQuery == r.URL.RawQuery {
-			r.URL.RawQuery = u.original.URL.RawQuery
-		}
 		setOriginal(r, u.original)
 	}
 	if len(u.trailers) > 0 {
