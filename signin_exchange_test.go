@@ -182,6 +182,19 @@ func TestCallbackVerifiesTheIDToken(t *testing.T) {
 	}
 }
 
+// The site's list of algorithms is for ID tokens as well.
+func TestCallbackRefusesAnAlgorithmThatIsNotListed(t *testing.T) {
+	m := newMembers(t, strings.Replace(smallest, "SIGN_IN", "algorithms RS256 ES256\n\t\tSIGN_IN", 1))
+	p := m.browser()
+	showsPage(t, "ES384", p.open(p.callback(p.start("/page"), alice)), http.StatusBadRequest, ReasonSignInRefused)
+	lines := logLines(t, m.Logs(), "a sign-in is refused: the ID token does not verify")
+	if len(lines) != 1 || lines[0]["reason"] != string(ReasonDisallowedAlgorithm) {
+		t.Errorf("the log says %v", lines)
+	}
+	m.tenant.Rotate("ES256")
+	goesTo(t, "ES256", p.open(p.callback(p.start("/page"), alice)), http.StatusSeeOther, "/page")
+}
+
 // At most 64 token requests are under way at once. The next one is told to
 // come back, and its code is not sent.
 func TestCallbackBehindTooManyOthers(t *testing.T) {

@@ -222,6 +222,20 @@ func TestCredentialsOfTheClientAreNotRedirected(t *testing.T) {
 	}
 }
 
+// Where the ID token is the identity, no access token is let in, a true one
+// neither: nothing says whom it was issued for.
+func TestAccessTokensAreNoIdentity(t *testing.T) {
+	m := navigationServer(t)
+	p := m.browser()
+	for _, token := range []string{m.tenant.Token(tokenFor(alice)), m.tenant.Token(devtenant.TokenRequest{Subject: alice, ClientID: testApp, OrganizationID: "acme"})} {
+		for _, request := range []func(string, ...caddytest.Option) *caddytest.Response{p.open, p.fetch} {
+			if answer := request("/page", caddytest.Bearer(token)); answer.StatusCode != http.StatusForbidden {
+				t.Errorf("%d %s", answer.StatusCode, answer.Body)
+			}
+		}
+	}
+}
+
 // report_only lets all pass, `unauthenticated 401` redirects nobody, and
 // optional redirects only who needs a session.
 func TestSitesThatDoNotRedirect(t *testing.T) {
