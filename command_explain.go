@@ -29,7 +29,9 @@ func explainCommand() *cobra.Command {
 		Long: `
 Reads an access token from standard input and lets each logto_auth and each
 logto_require of a config judge it, as they would in a request. Every check is
-shown, those behind a failed one too, with a hint how to fix it.
+shown, those behind a failed one too, with a hint how to fix it. Where people can
+sign in with a browser (sign_in), it also tells what a request without a token
+gets: a redirect, and what is then asked for, or 401.
 
 With --url, and --method where it is not GET, only those handlers are shown that
 such a request meets. Host and port are those that Caddy gets; if no site of the
@@ -119,6 +121,12 @@ func explainConfig(config []byte, token string, original *http.Request, jwksFile
 	// A diagnosis leaves nothing behind, and wants the tenant's own word
 	// rather than keys that were stored once.
 	app.(*App).env.Storage = nil
+	app.(*App).storage = nil
+	// Caddy's HTTP app is not loaded, so nobody surveys the sites.
+	for _, server := range site.Apps.HTTP.Servers {
+		found, _ := (&surveyedServer{Listen: server.Listen, Routes: server.Routes, NamedRoutes: server.NamedRoutes}).findAuths()
+		app.(*App).auths = append(app.(*App).auths, found...)
+	}
 	e := &walker{
 		question: question{ctx: ctx, original: original},
 		token:    token,
@@ -173,6 +181,8 @@ func (r *report) summarize(original *http.Request) {
 	switch {
 	case r.unserved != "":
 		r.Outcome, r.Summary = verdictNotReached, r.unserved
+	case outcomes[verdictEndpoint] > 0:
+		r.Outcome, r.Summary = verdictEndpoint, "The request is for an endpoint of sign_in, which answers whatever the token."
 	case len(r.Handlers) == 0:
 		r.Outcome, r.Summary = verdictNotReached, "No logto_auth and no logto_require is for this request: it passes without a token."
 	case refused > 0:
@@ -227,6 +237,12 @@ func (t *explanation) write(w *strings.Builder, p palette) {
 		check.write(w, p)
 	}
 	switch t.Outcome {
+	case verdictEndpoint:
+		status := ""
+		if t.Status != 0 {
+			status = fmt.Sprintf("%d, ", t.Status)
+		}
+		fmt.Fprintf(w, "  => %s answers: %s\n", t.Endpoint, status+t.Hint)
 	case verdictAdmitted:
 		fmt.Fprintf(w, "  => %s\n", p.good("admits the token"))
 	case verdictRefused:
@@ -243,6 +259,7 @@ func (t *explanation) write(w *strings.Builder, p palette) {
 	case verdictNotReached:
 		fmt.Fprintf(w, "  => not reached: the logto_auth before it refuses\n")
 	}
+	t.Visit.write(w, p)
 	if len(t.Depends) > 0 {
 		fmt.Fprintf(w, "     not known here: %s\n", strings.Join(t.Depends, ", "))
 	}

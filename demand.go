@@ -31,6 +31,10 @@ type demand struct {
 
 	// sources are the places where a token may stand.
 	sources tokenSources
+
+	// sessionsOnly says that no token is let in: people sign in, and their ID
+	// tokens are all that is checked.
+	sessionsOnly bool
 }
 
 // demand tells what the site demands of a token, where these organizations are
@@ -41,6 +45,7 @@ func (h *Handler) demand(wanted wantedOrganizations) demand {
 		organizations: wanted.ids,
 		resolved:      h.organizations.dynamic(),
 		sources:       h.sources,
+		sessionsOnly:  h.identityMode(),
 	}
 }
 

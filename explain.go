@@ -28,6 +28,10 @@ const (
 
 	// verdictNotReached: an earlier handler has refused already.
 	verdictNotReached verdict = "not_reached"
+
+	// verdictEndpoint: the request is for an endpoint of sign_in, which answers
+	// whatever the token.
+	verdictEndpoint verdict = "endpoint"
 )
 
 // explanation is what one handler says of a token.
@@ -48,6 +52,12 @@ type explanation struct {
 	Reason Reason `json:"reason,omitempty"`
 	Error  string `json:"error,omitempty"`
 	Hint   string `json:"hint,omitempty"`
+
+	// Endpoint is the endpoint of sign_in that answers.
+	Endpoint string `json:"endpoint,omitempty"`
+
+	// Visit is what a request without a token gets, where people can sign in.
+	Visit *visitorAnswer `json:"without_token,omitempty"`
 
 	ReportOnly bool          `json:"report_only,omitempty"`
 	Checks     []checkResult `json:"checks"`
@@ -96,6 +106,10 @@ type examination struct {
 	// admitted is what the handler leaves for a logto_require; nil if it
 	// refuses.
 	admitted *requestState
+
+	// visitor is what it leaves of a request without a token; nil without
+	// sign_in.
+	visitor *requestState
 }
 
 // explain judges a token as if it came with a request.

@@ -37,6 +37,10 @@ type position struct {
 
 	// auth is the logto_auth that ran last.
 	auth *examination
+
+	// before are the directives that may have answered a request for which
+	// there is no file.
+	before []string
 }
 
 // maxNesting bounds how deep routes may nest: named routes can invoke each
@@ -53,6 +57,7 @@ type walker struct {
 	server  siteServer
 	nesting int
 	told    []*explanation
+	answers []string // the directives that answer, in the order they are met
 }
 
 // servers follows the request through the servers that listen on its port. If
@@ -102,6 +107,9 @@ func (e *walker) routes(routes []httproutes.Route, at position) (position, error
 		if err != nil {
 			return at, err
 		}
+		if first := answersFirst(route.Match); first != "" && matched != no {
+			at.before = append(slices.Clone(at.before), at.placed(first))
+		}
 		entry := at
 		if route.Group != "" {
 			matched = min(matched, taken[route.Group].not())
@@ -149,9 +157,10 @@ func (p position) after(inside position, matched certainty, depends []string, te
 		p.ended = true
 		return p
 	case matched == yes:
-		p.ended, p.rewritten, p.auth, p.depends = inside.ended, inside.rewritten, inside.auth, inside.depends
+		p.ended, p.rewritten, p.auth, p.depends, p.before = inside.ended, inside.rewritten, inside.auth, inside.depends, inside.before
 		return p
 	}
+	p.before = inside.before
 	if !terminal {
 		p.rewritten = p.rewritten.with(inside.rewritten)
 		if inside.auth != nil {
@@ -186,7 +195,7 @@ func (e *walker) handlers(handlers []json.RawMessage, at position) (position, er
 		}
 		var err error
 		switch kind.Handler {
-		case authDirective, requireDirective:
+		case authDirective, requireDirective, endpointsName:
 			at, err = e.ask(kind.Handler, settings, at)
 		case "subroute":
 			if err = json.Unmarshal(raw, &kind); err == nil {
@@ -200,10 +209,10 @@ func (e *walker) handlers(handlers []json.RawMessage, at position) (position, er
 			at.rewritten = at.rewritten.with(rewritersOf(settings))
 		case "file_server":
 			if err = json.Unmarshal(raw, &kind); err == nil && !kind.PassThru {
-				at.ended = true
+				at = e.end(at, kind.Handler, settings)
 			}
 		case "static_response", "reverse_proxy", "error":
-			at.ended = true // they answer, and what comes behind them never runs
+			at = e.end(at, kind.Handler, settings) // they answer, and what comes behind them never runs
 		}
 		if err != nil {
 			return at, err
@@ -244,7 +253,15 @@ func (e *walker) within(routes []httproutes.Route, at position) (position, error
 // ask lets one handler of ours say what it thinks.
 func (e *walker) ask(directive string, settings map[string]json.RawMessage, at position) (position, error) {
 	delete(settings, "handler")
-	if directive == authDirective {
+	written := ""
+	if directive != requireDirective {
+		raw, err := json.Marshal(settings)
+		if err != nil {
+			return at, err
+		}
+		if before := new(Handler); json.Unmarshal(raw, before) == nil {
+			written = before.asWritten() // by which its logto_require lines are found
+		}
 		if err := e.adjust(settings); err != nil {
 			return at, err
 		}
@@ -259,14 +276,28 @@ func (e *walker) ask(directive string, settings map[string]json.RawMessage, at p
 	}
 	var told *explanation
 	switch handler := module.(type) {
+	case *SignInEndpoints:
+		at, _ = e.askEndpoint(&handler.Handler, at)
+		return at, nil
 	case *Handler:
-		handler.now = e.clock
+		handler.now, handler.written = e.clock, written
+		if answered, ok := e.askEndpoint(handler, at); ok {
+			return answered, nil
+		}
 		r := e.request()
 		at.auth, told = handler.explain(r, e.token, handler.organizations.asked(r, e.unknownAt(at)))
+		told.Visit, at.auth.visitor = handler.visited(e.request(), e.original != nil)
 	case *Require:
 		r := e.request()
 		told = handler.explain(r, at.auth, handler.organizations.asked(r, e.unknownAt(at)), e.original != nil && len(at.depends) == 0)
+		told.Visit = handler.visited(e.request(), at.auth, e.original != nil)
 	}
+	e.tell(told, at)
+	return at, nil
+}
+
+// tell notes what a handler says at a position.
+func (e *walker) tell(told *explanation, at position) {
 	told.Where = strings.Join(at.where, ", ")
 	if e.original != nil {
 		for _, on := range at.depends {
@@ -274,7 +305,13 @@ func (e *walker) ask(directive string, settings map[string]json.RawMessage, at p
 		}
 	}
 	e.told = append(e.told, told)
-	return at, nil
+}
+
+// end notes a handler that answers, behind which nothing runs.
+func (e *walker) end(at position, kind string, settings map[string]json.RawMessage) position {
+	at.ended = true
+	e.answers = append(e.answers, at.placed(answererName(kind, settings)))
+	return at
 }
 
 // unknownAt names placeholders that the request does not decide at a position;

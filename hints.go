@@ -14,6 +14,11 @@ import (
 // when somebody reads it, and never goes to the client: it names what the site
 // asks for.
 func hint(refusal *Refusal, info *AuthInfo, token string, site demand) string {
+	if site.sessionsOnly && (info == nil || !info.isIdentity) && (refusal.condemnsToken() || refusal.Reason == ReasonWrongAudience) {
+		// What is wrong with the token does not matter: no other one would do.
+		return "this site takes sessions only, no tokens: its logto_auth has sign_in and no audience; " +
+			"add audience <indicator> if programs shall send tokens, too"
+	}
 	switch refusal.Reason {
 	case ReasonTooEarly:
 		return "the request came in early data (0-RTT), where it could be a replay: clients send it again by themselves; see `servers { 0rtt off }`"

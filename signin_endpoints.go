@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddy-logto/caddy-logto-auth/internal/httproutes"
 	"github.com/caddy-logto/caddy-logto-auth/internal/session"
 )
 
@@ -24,7 +25,7 @@ func init() {
 // The names of what a Caddyfile puts first in the block of a sign_in.
 const (
 	endpointsName = "logto_sign_in"
-	matcherName   = "logto_sign_in"
+	matcherName   = httproutes.SignInName
 )
 
 // endpoint is one of sign_in's addresses.

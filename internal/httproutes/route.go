@@ -36,6 +36,9 @@ func (r Route) Hosts() []string {
 // AnyReadingName is the name of our matcher that has other matchers inside.
 const AnyReadingName = "logto_any_reading"
 
+// SignInName is the name of our matcher for the endpoints of a sign_in.
+const SignInName = "logto_sign_in"
+
 // OnlyPath returns the pattern of a matcher set whose `path` has exactly one,
 // which is what Caddy sorts routes by, or nothing.
 func OnlyPath(set map[string]json.RawMessage) string {

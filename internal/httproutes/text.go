@@ -47,6 +47,14 @@ func matcherLines(name string, raw json.RawMessage) []string {
 		if json.Unmarshal(raw, &sets) == nil {
 			return []string{sets.String()}
 		}
+	case SignInName:
+		// Nor this: it is what sign_in adds for its endpoints.
+		var settings struct {
+			Path string `json:"path"`
+		}
+		if json.Unmarshal(raw, &settings) == nil {
+			return []string{"path " + arguments(settings.Path+"/*")}
+		}
 	case "not":
 		return notLines(raw)
 	case "header":
