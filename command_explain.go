@@ -97,36 +97,17 @@ func runExplain(cmd *cobra.Command, options *explainOptions) (bool, error) {
 	return result.Outcome == verdictAdmitted, err
 }
 
-// explainConfig lets the handlers of a config judge a token. They are loaded
-// as Caddy loads them, in a context of their own: nothing else of the config
-// is, so that no log is opened and no port or certificate is needed.
+// explainConfig lets the handlers of a config judge a token.
 func explainConfig(config []byte, token string, original *http.Request, jwksFile string, now clock) (*report, error) {
 	var site siteConfig
 	if err := json.Unmarshal(config, &site); err != nil {
 		return nil, fmt.Errorf("reading the config: %w", err)
 	}
-	base, err := caddy.ProvisionContext(&caddy.Config{
-		// The report says all there is to say.
-		Logging: &caddy.Logging{Logs: map[string]*caddy.CustomLog{caddy.DefaultLoggerName: {BaseLog: caddy.BaseLog{Level: "PANIC"}}}},
-	})
+	ctx, cancel, err := site.contextOfQuestions()
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := caddy.NewContext(base)
 	defer cancel()
-	app, err := ctx.App(appName)
-	if err != nil {
-		return nil, err
-	}
-	// A diagnosis leaves nothing behind, and wants the tenant's own word
-	// rather than keys that were stored once.
-	app.(*App).env.Storage = nil
-	app.(*App).storage = nil
-	// Caddy's HTTP app is not loaded, so nobody surveys the sites.
-	for _, server := range site.Apps.HTTP.Servers {
-		found, _ := (&surveyedServer{Listen: server.Listen, Routes: server.Routes, NamedRoutes: server.NamedRoutes}).findAuths()
-		app.(*App).auths = append(app.(*App).auths, found...)
-	}
 	e := &walker{
 		question: question{ctx: ctx, original: original},
 		token:    token,
@@ -146,6 +127,35 @@ func explainConfig(config []byte, token string, original *http.Request, jwksFile
 	result := &report{At: now().UTC().Truncate(time.Second), Token: showToken(token), Handlers: e.told, unserved: unserved}
 	result.summarize(original)
 	return result, nil
+}
+
+// contextOfQuestions is a context in which handlers of the config are loaded as
+// Caddy loads them. Nothing else of the config is, so that no log is opened and
+// no port or certificate is needed.
+func (c *siteConfig) contextOfQuestions() (caddy.Context, func(), error) {
+	base, err := caddy.ProvisionContext(&caddy.Config{
+		// The report says all there is to say.
+		Logging: &caddy.Logging{Logs: map[string]*caddy.CustomLog{caddy.DefaultLoggerName: {BaseLog: caddy.BaseLog{Level: "PANIC"}}}},
+	})
+	if err != nil {
+		return caddy.Context{}, nil, err
+	}
+	ctx, cancel := caddy.NewContext(base)
+	module, err := ctx.App(appName)
+	if err != nil {
+		cancel()
+		return caddy.Context{}, nil, err
+	}
+	app := module.(*App)
+	// A diagnosis leaves nothing behind, and wants the tenant's own word
+	// rather than keys that were stored once.
+	app.env.Storage, app.storage = nil, nil
+	// Caddy's HTTP app is not loaded, so nobody surveys the sites.
+	for _, server := range c.Apps.HTTP.Servers {
+		found, _ := server.surveyed().findAuths()
+		app.auths = append(app.auths, found...)
+	}
+	return ctx, cancel, nil
 }
 
 // report is what a config says of a token.

@@ -31,7 +31,7 @@ func (c certainty) not() certainty { return yes - c }
 var urlMatchers = map[string]requestPart{
 	"host": fixedPart, "protocol": fixedPart,
 	matcherName: fixedPart, // it looks at the request as the client sent it
-	"path": urlPart, "path_regexp": urlPart, "query": urlPart,
+	"path":      urlPart, "path_regexp": urlPart, "query": urlPart,
 	"method": methodPart,
 }
 

@@ -20,6 +20,16 @@ type siteServer struct {
 	Listen      []string                    `json:"listen"`
 	Routes      []httproutes.Route          `json:"routes"`
 	NamedRoutes map[string]httproutes.Route `json:"named_routes"`
+	AutoHTTPS   struct {
+		Disabled bool     `json:"disable"`
+		Skip     []string `json:"skip"`
+	} `json:"automatic_https"`
+	TLSPolicies []json.RawMessage `json:"tls_connection_policies"`
+}
+
+// surveyed is what a survey looks at of the server.
+func (s siteServer) surveyed() *surveyedServer {
+	return &surveyedServer{Listen: s.Listen, Routes: s.Routes, NamedRoutes: s.NamedRoutes}
 }
 
 // addresses are those that the server listens on. What is no address is left
