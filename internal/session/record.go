@@ -72,10 +72,18 @@ func (r *record) token(cookie *Session, target Target, refused Token) Token {
 	if cookie.Target == target && cookie.Token != refused {
 		best = cookie.Token
 	}
-	if r != nil {
-		if held, ok := r.tokens[target]; ok && held.ExpiresAt >= best.ExpiresAt && held != refused {
-			best = held
+	if r == nil {
+		return best
+	}
+	held, ok := r.tokens[target]
+	switch {
+	case !ok:
+	case held == refused:
+		if !cookie.SealedAt.After(newestSeal(r.newest)) {
+			return Token{} // a cookie from before, whose answer was lost
 		}
+	case held.ExpiresAt >= best.ExpiresAt:
+		best = held
 	}
 	return best
 }
