@@ -174,11 +174,16 @@ func authRoutes(h httpcaddyfile.Helper, handler *Handler, matcher caddy.ModuleMa
 		}
 		stripping := newRoute(pathMatcher("*"), stripName, strip)
 		if httproutes.OnlyPath(matcher) != "" {
-			return append(routes, auth, stripping)
+			auth, stripping = stripping, auth
 		}
 		routes = append(routes, stripping)
 	}
-	return append(routes, auth)
+	routes = append(routes, auth)
+	if handler.SignIn != nil && len(matcher) > 0 {
+		// Behind the directive, whose matcher may look at cookies.
+		routes = append(routes, newRoute(nil, stripName, &StripIdentity{SignInCookies: true}))
+	}
+	return routes
 }
 
 // signInRoute gives the route that answers the endpoints of a sign_in. It comes

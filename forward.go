@@ -144,6 +144,12 @@ type StripIdentity struct {
 	// Placeholders are not expanded.
 	Headers []string `json:"headers,omitempty"`
 
+	// If true, the cookies of `sign_in` are deleted as well, so that no later
+	// handler gets them. Later `logto_auth` still find the session. A
+	// Caddyfile's `logto_auth` with `sign_in` and a matcher puts this behind
+	// itself, for the requests that the matcher leaves out.
+	SignInCookies bool `json:"sign_in_cookies,omitempty"`
+
 	names headerNames
 }
 
@@ -160,7 +166,7 @@ func (s *StripIdentity) Provision(ctx caddy.Context) error {
 	for _, header := range s.Headers {
 		s.names = append(s.names, fields.FoldHeader(header))
 	}
-	_, err := guardErrorRoutes(ctx, reserved{headers: s.names})
+	_, err := guardErrorRoutes(ctx, reserved{headers: s.names, cookies: s.SignInCookies})
 	return err
 }
 
@@ -169,6 +175,9 @@ func (s *StripIdentity) ServeHTTP(w http.ResponseWriter, r *http.Request, next c
 	// Caddy may run this after a logto_auth with a longer path, or in a block
 	// within the one whose logto_auth set the header.
 	takeOutForged(r, s.names)
+	if s.SignInCookies && len(r.Header["Cookie"]) > 0 {
+		stateOf(r).takeCookies(r, systemClock())
+	}
 	return next.ServeHTTP(w, r)
 }
 
