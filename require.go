@@ -100,6 +100,7 @@ func (q *Require) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return new(responder).refuse(w, r, refusal)
 	case state.handler.ReportOnly:
 		state.report(refusal)
+		state.takeBackToken(r.Header)
 		return next.ServeHTTP(w, r)
 	default:
 		return state.handler.refuse(w, r, state, refusal, q.requirements.challengeScopes)

@@ -188,6 +188,10 @@ func (s *signIn) shown(b *browser, access session.Access, target session.Target,
 		if target == (session.Target{}) && fitted.Target == target && fitted.Token.Claims != "" {
 			// Else a claim would be there only until the next restart.
 			token = fitted.Token
+			if len(token.Claims) != len(access.Token.Claims) {
+				// Nor must it be there in the requests that follow.
+				s.app.refresher.Remember(fitted, target, token)
+			}
 		}
 	case b.newest == nil:
 		b.newest = access.Session
@@ -242,6 +246,10 @@ func (s *signIn) refuseToken(b *browser, failure *session.TokenError, targets []
 	case session.Ended:
 		return refuseEnded(ReasonSessionEnded)
 	case session.Expired:
+		if targets[0].Organization != "" && b.cookie.RefreshToken == "" && b.cookie.Token.IsZero() {
+			// It never had a token, and another sign-in would give none either.
+			return refuseOrganization(ReasonMissingOrganization, detailNoRefreshToken)
+		}
 		return refuseEnded(ReasonSessionExpired)
 	case session.Refused, session.WrongSubject:
 		s.endSession(b.cookie, failure.Kind.String())
@@ -360,7 +368,9 @@ func (b *browser) writeCookie(header http.Header, status int) {
 	default:
 		return
 	}
-	if !s.app.refresher.MayWrite(newest, b.came, status, s.app.list.Listed(newest)) {
+	// What the refresher knows may be more than fits.
+	newest, _, err := newest.Fit(s.wanted().claims)
+	if err != nil || !s.app.refresher.MayWrite(newest, b.came, status, s.app.list.Listed(newest)) {
 		return
 	}
 	value, err := s.app.ring.SealSession(b.at.Site, newest)
@@ -384,4 +394,12 @@ func (s *signIn) forwardToken(state *requestState, r *http.Request, found creden
 	headerNames{name}.takeOut(r)
 	r.Header[defaultSourceHeader] = []string{"Bearer " + found.token}
 	state.forwarded = append(state.forwarded, name)
+}
+
+// takeBackToken takes the session's token back from a request that would have
+// been refused: what report_only lets pass was not admitted.
+func (s *requestState) takeBackToken(header http.Header) {
+	if s.source == sourceSession && s.handler.SignIn.ForwardToken {
+		headerNames{fields.FoldHeader(defaultSourceHeader)}.deleteFrom(header)
+	}
 }
