@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -136,6 +137,7 @@ func (p *person) cookieHeader() string {
 	for name, value := range p.cookies {
 		pairs = append(pairs, name+"="+value)
 	}
+	slices.Sort(pairs)
 	return strings.Join(pairs, "; ")
 }
 

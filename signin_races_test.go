@@ -1,0 +1,319 @@
+package logtoauth
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/caddytest"
+	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
+)
+
+func init() { caddy.RegisterModule(new(heldAnswer)) }
+
+// heldAnswer is a handler that answers a request for /slow only when it is told
+// to, as a slow upstream does.
+type heldAnswer struct{}
+
+var held struct {
+	sync.Mutex
+	came, release chan struct{}
+}
+
+// hold lets the next request for /slow wait, and returns what tells that it has
+// come and what lets it go on.
+func hold() (came <-chan struct{}, release func()) {
+	held.Lock()
+	defer held.Unlock()
+	held.came, held.release = make(chan struct{}), make(chan struct{})
+	let := held.release
+	return held.came, func() { close(let) }
+}
+
+// CaddyModule returns the Caddy module information.
+func (*heldAnswer) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.test_held_answer", New: func() caddy.Module { return new(heldAnswer) }}
+}
+
+// ServeHTTP waits, and passes the request on.
+func (*heldAnswer) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if r.URL.Path != "/slow" {
+		return next.ServeHTTP(w, r)
+	}
+	held.Lock()
+	came, release := held.came, held.release
+	held.Unlock()
+	close(came)
+	select {
+	case <-release:
+	case <-r.Context().Done():
+	}
+	if early := r.URL.Query().Get("early"); early != "" {
+		w.WriteHeader(http.StatusEarlyHints)
+	}
+	return next.ServeHTTP(w, r)
+}
+
+// slowSite is a site with a slow path.
+func slowSite(t *testing.T, settings string) *members {
+	t.Helper()
+	m := newMembers(t, forTheAPI)
+	text := strings.Replace(m.text(forTheAPI), "sign_in", settings+"\nsign_in", 1)
+	adapted := string(caddytest.Adapt(t, text))
+	slow := strings.Replace(adapted, `{"body":"hello`, `{"handler":"test_held_answer"},{"body":"hello`, 1)
+	if slow == adapted {
+		t.Fatalf("no place for the slow handler in %s", adapted)
+	}
+	if err := m.LoadJSON([]byte(slow)); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// slowly requests a slow path with the cookies of now, runs what happens
+// meanwhile, and returns the answer.
+func (p *person) slowly(path string, meanwhile func()) *caddytest.Response {
+	p.tb.Helper()
+	came, release := hold()
+	var answer *caddytest.Response
+	var request sync.WaitGroup
+	header := p.cookieHeader()
+	request.Go(func() {
+		answer = p.Get(path, caddytest.Header("Host", testHost), caddytest.Header("Cookie", header))
+	})
+	<-came
+	meanwhile()
+	release()
+	request.Wait()
+	return answer
+}
+
+// The answer to a request that came before the person signed out, or somebody
+// else signed in, brings nobody back.
+func TestSlowAnswerBringsNobodyBack(t *testing.T) {
+	for name, meanwhile := range map[string]func(t *testing.T, p *person){
+		"nothing": func(*testing.T, *person) {},
+		"the person signs out": func(_ *testing.T, p *person) {
+			p.open("/.logto/sign-out", caddytest.Header("Sec-Fetch-Site", "same-origin"))
+		},
+		"somebody else signs in": func(t *testing.T, p *person) {
+			p.logto = p.members.browser().logto
+			if answer := p.open(p.callback(p.start("/.logto/sign-in"), bob)); answer.StatusCode != http.StatusSeeOther {
+				t.Errorf("Bob: %d", answer.StatusCode)
+			}
+		},
+		"the same person signs in": func(t *testing.T, p *person) {
+			if answer := p.open(p.callback(p.start("/.logto/sign-in"), alice)); answer.StatusCode != http.StatusSeeOther {
+				t.Errorf("again: %d", answer.StatusCode)
+			}
+		},
+		"another request has written the cookie": func(t *testing.T, p *person) {
+			pass(t, 3*time.Second)
+			if answer := p.fetch("/.logto/session"); len(answer.Cookies()) != 0 {
+				t.Error("the endpoint counts as activity")
+			}
+		},
+		"eleven seconds": func(t *testing.T, _ *person) { pass(t, 11*time.Second) },
+		"nine seconds":   func(t *testing.T, _ *person) { pass(t, 9*time.Second) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := slowSite(t, "").browser()
+			p.signIn("/", alice)
+			pass(t, 50*time.Minute) // so that the slow request refreshes
+			answer := p.slowly("/slow", func() { meanwhile(t, p) })
+			if answer.StatusCode != http.StatusOK || !strings.HasPrefix(answer.Body, "hello alice") {
+				t.Errorf("%d %s", answer.StatusCode, answer.Body)
+			}
+			writes := name == "nothing" || strings.HasPrefix(name, "another") || strings.HasPrefix(name, "nine")
+			if got := answer.Header["Set-Cookie"]; len(got) > 0 != writes {
+				t.Errorf("the slow answer writes %.60q", got)
+			}
+		})
+	}
+}
+
+// Of two answers the older state does not replace the newer one.
+func TestOlderStateDoesNotReplaceANewerOne(t *testing.T) {
+	p := slowSite(t, "max_age 10m").browser()
+	p.signIn("/", alice)
+	pass(t, 11*time.Minute)
+	answer := p.slowly("/slow", func() {
+		before := p.tenant.Counts().Refreshes
+		pass(t, 9*time.Second)
+		p.tenant.Rotate("")
+		p.tenant.Rotate("")
+		fresh := p.tenant.Token(devtenant.TokenRequest{Subject: bob, ClientID: testApp, Resource: testAPI})
+		p.members.browser().fetch("/", caddytest.Bearer(fresh)) // makes the site fetch the keys
+		if newer := p.fetch("/"); newer.StatusCode != http.StatusOK || len(newer.Cookies()) != 1 || p.tenant.Counts().Refreshes != before+1 {
+			t.Errorf("meanwhile: %d, cookies %d, refreshes %d", newer.StatusCode, len(newer.Cookies()), p.tenant.Counts().Refreshes)
+		}
+	})
+	if answer.StatusCode != http.StatusOK || len(answer.Cookies()) != 0 {
+		t.Errorf("%d, writes %d cookies", answer.StatusCode, len(answer.Cookies()))
+	}
+}
+
+// An informational answer is not the one that the cookie belongs to.
+func TestCookieIsNotInAnInformationalAnswer(t *testing.T) {
+	p := slowSite(t, "").browser()
+	p.signIn("/", alice)
+	pass(t, 50*time.Minute)
+	if answer := p.slowly("/slow?early=1", func() {}); answer.StatusCode != http.StatusOK || len(answer.Cookies()) != 1 {
+		t.Errorf("%d, %d cookies", answer.StatusCode, len(answer.Cookies()))
+	}
+}
+
+// Who signs in again has other tabs, whose requests go on for a minute; the
+// refresh token of the old session is not revoked, which would end the new one.
+func TestSecondSignInOfTheSamePerson(t *testing.T) {
+	p := newMembers(t, forTheAPI).browser()
+	p.signIn("/", alice)
+	ended := counting(t, metrics.sessionsEnded)
+	tab := p.tabOf()
+	p.open(p.callback(p.start("/.logto/sign-in"), alice))
+	for _, step := range []struct {
+		after  time.Duration
+		status int
+	}{{0, 200}, {58 * time.Second, 200}, {3 * time.Second, 401}} {
+		pass(t, step.after)
+		if answer := tab(); answer.StatusCode != step.status {
+			t.Errorf("the old session, %s later: %d %s", step.after, answer.StatusCode, answer.Body)
+		}
+		if answer := p.fetch("/"); answer.StatusCode != http.StatusOK {
+			t.Errorf("the new session: %d %s", answer.StatusCode, answer.Body)
+		}
+	}
+	if !maps.Equal(ended(), map[string]float64{"replaced": 1}) || p.tenant.Counts().Revocation != 0 {
+		t.Errorf("ended %v, %d revocations", ended(), p.tenant.Counts().Revocation)
+	}
+	pass(t, 2*time.Hour)
+	if answer := p.fetch("/"); answer.StatusCode != http.StatusOK {
+		t.Errorf("the new session later: %d %s", answer.StatusCode, answer.Body)
+	}
+}
+
+// tabOf requests the page with the cookies that the browser has now.
+func (p *person) tabOf() func() *caddytest.Response {
+	header := p.cookieHeader()
+	return func() *caddytest.Response {
+		p.tb.Helper()
+		return p.Get("/", caddytest.Header("Host", testHost), caddytest.Header("Cookie", header))
+	}
+}
+
+// On a shared computer, the one who was there before is out at once.
+func TestAnotherPersonsSignInEndsTheSession(t *testing.T) {
+	p := newMembers(t, forTheAPI).browser()
+	p.signIn("/", alice)
+	ended := counting(t, metrics.sessionsEnded)
+	tab := p.tabOf()
+	p.logto = p.members.browser().logto
+	if page := p.open(p.callback(p.start("/.logto/sign-in"), bob)); page.StatusCode != http.StatusSeeOther {
+		t.Fatalf("%d %s", page.StatusCode, page.Body)
+	}
+	if answer := tab(); answer.StatusCode != http.StatusUnauthorized || answer.Body != refusedWith("Session ended") {
+		t.Errorf("Alice's: %d %s", answer.StatusCode, answer.Body)
+	}
+	if answer := p.fetch("/"); answer.Body != "hello bob session at /" {
+		t.Errorf("Bob's: %d %s", answer.StatusCode, answer.Body)
+	}
+	if !maps.Equal(ended(), map[string]float64{"other_person": 1}) || p.tenant.Counts().Revocation != 1 {
+		t.Errorf("ended %v, %d revocations", ended(), p.tenant.Counts().Revocation)
+	}
+}
+
+// A sign-out while a refresh is under way wins.
+func TestSignOutDuringARefresh(t *testing.T) {
+	p := newMembers(t, forTheAPI).browser()
+	p.signIn("/", alice)
+	pass(t, 2*time.Hour)
+	p.tenant.SetTokenFault(devtenant.Slow)
+	tab := p.tabOf()
+	var refreshing sync.WaitGroup
+	refreshing.Go(func() {
+		if answer := tab(); answer.StatusCode != http.StatusUnauthorized || len(answer.Cookies()) != 0 {
+			t.Errorf("the refresh: %d %s, %d cookies", answer.StatusCode, answer.Body, len(answer.Cookies()))
+		}
+	})
+	if err := p.tenant.Wait(t.Context(), func(c devtenant.Counts) bool { return c.Refreshes == 1 }); err != nil {
+		t.Fatal(err)
+	}
+	out := p.open("/.logto/sign-out", caddytest.Header("Sec-Fetch-Site", "same-origin"))
+	if out.StatusCode != http.StatusSeeOther || len(p.cookies) != 0 {
+		t.Errorf("sign-out: %d, cookies %v", out.StatusCode, p.cookies)
+	}
+	p.tenant.Release()
+	refreshing.Wait()
+	if answer := tab(); answer.StatusCode != http.StatusUnauthorized || answer.Body != refusedWith("Session ended") {
+		t.Errorf("after that: %d %s", answer.StatusCode, answer.Body)
+	}
+}
+
+// A reload ends no session and sends no refresh twice, also while requests are
+// under way.
+func TestReloadUnderLoadLosesNoSession(t *testing.T) {
+	m := newMembers(t, forTheAPI)
+	people := make([]*person, 4)
+	for i := range people {
+		people[i] = m.browser()
+		people[i].signIn("/", alice)
+	}
+	pass(t, 2*time.Hour)
+	ctx, stop := context.WithCancel(t.Context())
+	var load sync.WaitGroup
+	var answered atomic.Int64
+	var address atomic.Pointer[string]
+	url := m.URL
+	address.Store(&url)
+	for _, p := range people {
+		header := p.cookieHeader()
+		load.Go(func() {
+			for ctx.Err() == nil {
+				request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, *address.Load()+"/", http.NoBody)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				request.Host = testHost
+				request.Header.Set("Cookie", header)
+				answer, err := m.Client.Do(request)
+				if err != nil {
+					continue // the old server has gone
+				}
+				answer.Body.Close()
+				answered.Add(1)
+				if answer.StatusCode != http.StatusOK {
+					t.Errorf("%d", answer.StatusCode)
+				}
+			}
+		})
+	}
+	for i := range 5 {
+		text := m.text(forTheAPI)
+		if i%2 == 0 {
+			text = strings.Replace(text, "respond", "header X-Config 1\n\trespond", 1)
+		}
+		if err := m.Load(text); err != nil {
+			t.Error(err)
+		}
+		url := m.URL
+		address.Store(&url)
+		before := answered.Load()
+		for answered.Load() < before+20 && !t.Failed() {
+			people[0].fetch("/")
+		}
+	}
+	stop()
+	load.Wait()
+	if got := m.tenant.Counts().Refreshes; got != len(people) {
+		t.Errorf("%d refreshes for %d sessions", got, len(people))
+	}
+}

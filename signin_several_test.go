@@ -1,0 +1,86 @@
+package logtoauth
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/caddytest"
+)
+
+// Several logto_auth of one app have one session, and a token each.
+func TestSeveralHandlersShareTheSession(t *testing.T) {
+	p := newMembers(t, `
+www.example.com {
+	logto_auth /acme* {
+		endpoint TENANT
+		organization acme
+		scopes read:docs
+		SIGN_IN
+	}
+	logto_auth {
+		endpoint TENANT
+		audience https://api.example.com
+		SIGN_IN
+	}
+	respond "{http.auth.user.id} {http.auth.user.source} {http.auth.user.audience}"
+}
+`).browser()
+	p.tenant.AddMember("acme", alice)
+	p.tenant.AddMember("acme", bob)
+	if page, signIns := p.visit("/", alice); page.Body != "alice session "+testAPI || signIns != 1 {
+		t.Fatalf("%d %s after %d sign-ins", page.StatusCode, page.Body, signIns)
+	}
+	if answer := p.fetch("/acme"); answer.StatusCode != http.StatusForbidden {
+		t.Errorf("a script that needs more: %d %s", answer.StatusCode, answer.Body)
+	}
+	refreshes := p.recordRefreshes()
+	if page, signIns := p.visit("/acme", alice); page.Body != "alice session "+testAPI || signIns != 1 {
+		t.Fatalf("%d %s after %d sign-ins", page.StatusCode, page.Body, signIns)
+	}
+	for range 3 {
+		p.fetch("/acme")
+		p.fetch("/")
+	}
+	asked := func() string {
+		var targets []string
+		for _, form := range refreshes() {
+			targets = append(targets, form.Get("resource")+" "+form.Get("organization_id"))
+		}
+		return strings.Join(targets, ", ")
+	}
+	if got := asked(); got != " acme" && got != " acme, "+testAPI+" " {
+		t.Errorf("asked for %q", got)
+	}
+	before := len(refreshes())
+	pass(t, 50*time.Minute)
+	for range 3 {
+		if answer := p.fetch("/acme"); answer.StatusCode != http.StatusOK || len(answer.Cookies()) > 1 {
+			t.Errorf("%d %s, %d cookies", answer.StatusCode, answer.Body, len(answer.Cookies()))
+		}
+	}
+	if got := len(refreshes()) - before; got != 2 {
+		t.Errorf("%d refreshes, want one for each: %s", got, asked())
+	}
+	// One sign-out ends it for both.
+	tab := p.tabOf()
+	p.open("/.logto/sign-out", caddytest.Header("Sec-Fetch-Site", "same-origin"))
+	if answer := tab(); answer.StatusCode != http.StatusUnauthorized {
+		t.Errorf("after the sign-out: %d %s", answer.StatusCode, answer.Body)
+	}
+	// Who begins with the longer path gets both, too.
+	other := p.members.browser()
+	if page, signIns := other.visit("/acme", bob); page.Body != "bob session "+testAPI || signIns > 2 {
+		t.Errorf("%d %s after %d sign-ins", page.StatusCode, page.Body, signIns)
+	}
+}
+
+// A host's cookies cannot tell two apps apart.
+func TestTwoAppsInOneSiteAreAnError(t *testing.T) {
+	m := newMembers(t, smallest)
+	text := strings.Replace(m.text(smallest), "respond", "logto_auth /other* {\n\t\tendpoint "+m.tenant.URL+"\n\t\tsign_in another-app "+appSecret+"\n\t}\n\trespond", 1)
+	if err := m.Load(text); err == nil || !strings.Contains(err.Error(), "two sign_in apps in one site: ") {
+		t.Errorf("loaded with %v", err)
+	}
+}

@@ -1,0 +1,152 @@
+package logtoauth
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
+)
+
+// Whatever a reload makes the site need, people who are signed in get by one
+// round trip that they do not see; a script gets 403, and nobody a circle.
+func TestReloadThatNeedsMore(t *testing.T) {
+	const shows = "respond \"{http.auth.user.id} may {http.auth.user.scopes} in {http.auth.user.organization_id}\"\n}"
+	identity := within("", "scopes profile email") + shows
+	plain := within("audience "+testAPI, "scopes email") + shows
+	for name, test := range map[string]struct {
+		before, after string
+		forbidden     string
+		asked         []string
+		resources     []string
+		page          string
+	}{
+		"a scope": {
+			plain, within("audience "+testAPI+"\nscopes read:products", "") + shows, "Insufficient scope",
+			[]string{"email", "read:products"},
+			[]string{testAPI},
+			"alice may read:products in ",
+		},
+		"a scope of logto_require": {
+			plain, within("audience "+testAPI, "") + "logto_require write:orders\n" + shows, "Insufficient scope",
+			[]string{"email", "write:orders"},
+			[]string{testAPI},
+			"alice may write:orders in ",
+		},
+		"an audience": {
+			identity, within("audience "+testAPI+"\nscopes read:products", "") + shows, "Insufficient scope",
+			[]string{"email", "read:products"},
+			[]string{testAPI},
+			"alice may read:products in ",
+		},
+		"an organization": {
+			identity, within("organization acme\nscopes read:docs", "") + shows, "Insufficient organization scope",
+			[]string{"email", "read:docs", scopeOrganizations},
+			[]string{resourceOrganizations},
+			"alice may read:docs in acme",
+		},
+		"an organization beside the API": {
+			plain, within("audience "+testAPI+"\norganization acme", "") + shows, "Insufficient organization-level API scopes",
+			[]string{"email", scopeOrganizations},
+			[]string{testAPI},
+			"alice may  in acme",
+		},
+		"a claim": {
+			identity, within("claim roles reader", "") + shows, "Claim requirement not met",
+			[]string{"email", "roles"},
+			nil, "alice may  in ",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newMembers(t, test.before).browser()
+			p.tenant.AddMember("acme", alice)
+			if page := p.signIn("/", alice); page.StatusCode != http.StatusOK {
+				t.Fatalf("%d %s", page.StatusCode, page.Body)
+			}
+			old := p.cookies[sessionCookie]
+			if err := p.Load(p.text(test.after)); err != nil {
+				t.Fatal(err)
+			}
+			if answer := p.fetch("/"); answer.StatusCode != http.StatusForbidden || answer.Body != refusedWith(test.forbidden) {
+				t.Errorf("a script: %d %s", answer.StatusCode, answer.Body)
+			}
+			asked, err := url.Parse(p.start("/page?a=b"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			scopes := strings.Fields(asked.Query().Get("scope"))
+			for _, scope := range append(test.asked, "openid", "offline_access") {
+				if !slices.Contains(scopes, scope) {
+					t.Errorf("asked for %v, without %s", scopes, scope)
+				}
+			}
+			if got := asked.Query()["resource"]; !slices.Equal(got, test.resources) {
+				t.Errorf("asked for %v, want %v", got, test.resources)
+			}
+			p.tenant.SignInAs("") // Logto knows the person: it shows no page
+			page, signIns := p.visit("/page?a=b", alice)
+			if page.StatusCode != http.StatusOK || page.Body != test.page || signIns != 1 {
+				t.Errorf("a page: %d %s after %d sign-ins", page.StatusCode, page.Body, signIns)
+			}
+			if answer := p.fetch("/"); answer.StatusCode != http.StatusOK {
+				t.Errorf("a script after that: %d %s", answer.StatusCode, answer.Body)
+			}
+			if p.cookies[sessionCookie] == old {
+				t.Error("it is the same session")
+			}
+		})
+	}
+}
+
+// What was asked for and not granted is refused, and not asked for again.
+func TestAskedForAndNotGranted(t *testing.T) {
+	for name, settings := range map[string]string{
+		"a scope":                  "audience " + testAPI + "\nscopes admin",
+		"a scope of logto_require": "audience " + testAPI,
+		"a claim":                  "claim roles admin",
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := within(settings, "")
+			if strings.Contains(name, "require") {
+				text += "logto_require admin\n"
+			}
+			p := newMembers(t, text+"respond ok\n}").browser()
+			page, signIns := p.visit("/", alice)
+			if page.StatusCode != http.StatusForbidden || signIns != 1 {
+				t.Errorf("%d after %d sign-ins", page.StatusCode, signIns)
+			}
+			pass(t, 2*time.Hour)
+			for range 3 {
+				if page, signIns = p.visit("/", alice); page.StatusCode != http.StatusForbidden || signIns != 0 {
+					t.Errorf("later: %d after %d sign-ins", page.StatusCode, signIns)
+				}
+			}
+		})
+	}
+}
+
+// The tenant may say itself that the sign-in was for less.
+func TestRefreshThatNeedsMore(t *testing.T) {
+	for _, code := range []string{"invalid_target", "invalid_scope", "insufficient_scope"} {
+		t.Run(code, func(t *testing.T) {
+			p := newMembers(t, forTheAPI).browser()
+			p.signIn("/", alice)
+			ended := counting(t, metrics.sessionsEnded)
+			p.tenant.SetTokenFault(devtenant.ForGrant("refresh_token", devtenant.Refused(http.StatusBadRequest, code, "")))
+			pass(t, time.Hour+time.Second)
+			if answer := p.fetch("/"); answer.StatusCode != http.StatusForbidden || answer.Body != refusedWith("Insufficient scope") {
+				t.Errorf("a script: %d %s", answer.StatusCode, answer.Body)
+			}
+			if len(ended()) != 0 {
+				t.Errorf("ended: %v", ended())
+			}
+			page, signIns := p.visit("/", alice)
+			if page.StatusCode != http.StatusOK || signIns != 1 {
+				t.Errorf("a page: %d %s after %d sign-ins", page.StatusCode, page.Body, signIns)
+			}
+		})
+	}
+}
