@@ -160,7 +160,7 @@ func (s *signIn) callback(w http.ResponseWriter, r *http.Request, state *request
 	case errors.Is(err, session.ErrStateUsed):
 		return s.fail(w, r, state, pageStateUsed)
 	case r.Context().Err() != nil && err != nil:
-		return nil // the browser has left, and will find the result if it comes back
+		return nil //nolint:nilerr // the browser has left, and will find the result if it comes back
 	case err != nil:
 		return s.fail(w, r, state, pageUnavailable(1))
 	case result.problem != nil:
