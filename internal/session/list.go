@@ -13,7 +13,8 @@ const (
 	maxEntries = 100_000
 	maxObjects = 4 * maxEntries
 
-	// maxPerOwner is how many entries one person has before they become one.
+	// maxPerOwner is how many entries one person has besides the one that older
+	// ones become.
 	maxPerOwner = 32
 
 	// fullInterval is how often all directories are read, not just the newest.
@@ -23,6 +24,10 @@ const (
 	storageTimeout = 30 * time.Second
 	// flushTimeout bounds the last visit.
 	flushTimeout = 2 * time.Second
+
+	// maxSkew is what the clocks of replicas differ by at most, for an entry to
+	// be seen with the next reading. With more, it takes a full one.
+	maxSkew = 5 * time.Minute
 )
 
 var (
@@ -31,6 +36,11 @@ var (
 	// ErrListUnread says that the storage has not answered yet, so that nobody
 	// knows which sessions have ended.
 	ErrListUnread = errors.New("the list of ended sessions has not been read yet")
+	// ErrNotListed says that there is nothing to take back.
+	ErrNotListed = errors.New("nothing like this is in the list")
+	// ErrTakenBack says that an entry would not count, since one as new was
+	// taken back.
+	ErrTakenBack = errors.New("an entry that is as new was taken back")
 )
 
 // Storage is what the list needs of Caddy's storage (certmagic.Storage). Load
@@ -82,21 +92,16 @@ type List struct {
 	start sync.Once
 	ended chan struct{} // closed when nothing is read and written any more
 	wake  chan struct{} // there is something to write
+	hurry chan struct{} // the storage is to be read now
 
 	mu          sync.Mutex // guards all below, and changes of marks
-	owners      map[string][]owned
+	owners      map[string]*owner
 	directories map[string]*directory
 	objects     int // in all directories
 	pending     []*pendingEntry
 	readFailed  bool
 	writeFailed bool
 	full        bool
-}
-
-// owned is an entry of an owner, and where it is stored, as far as it is.
-type owned struct {
-	entry Entry
-	paths []string
 }
 
 // directory is what is known of one hour's.
@@ -113,7 +118,8 @@ func NewList(options ListOptions) *List {
 		ready:       make(chan struct{}),
 		ended:       make(chan struct{}),
 		wake:        make(chan struct{}, 1),
-		owners:      make(map[string][]owned),
+		hurry:       make(chan struct{}, 1),
+		owners:      make(map[string]*owner),
 		directories: make(map[string]*directory),
 	}
 }
@@ -145,6 +151,15 @@ func (l *List) Join() {
 	}
 }
 
+// Hurry has the storage read now, and the interval asked for anew: for one that
+// has become shorter.
+func (l *List) Hurry() {
+	select {
+	case l.hurry <- struct{}{}:
+	default: // it will be read
+	}
+}
+
 // pause is how long to wait before the storage is visited again.
 func (l *List) pause() time.Duration { return max(l.Interval(), time.Second) }
 
@@ -168,9 +183,13 @@ func (l *List) Wait(ctx context.Context) error {
 // Ended reports whether a session is over. It is judged by the time of its
 // sign-in: a refresh makes new tokens, but no new session.
 func (l *List) Ended(s *Session) bool {
+	if !l.Any() {
+		return false
+	}
 	now := l.Now()
 	return l.covers(BySession, s.ID, s, now) ||
 		s.LogtoSession != "" && l.covers(ByLogtoSession, s.LogtoSession, s, now) ||
+		l.covers(BySessionsOf, s.Subject, s, now) ||
 		l.covers(BySubject, s.Subject, s, now)
 }
 
@@ -182,22 +201,48 @@ func (l *List) covers(kind EntryKind, subject string, s *Session, now time.Time)
 // Listed reports whether a session is over or will be: a new one has taken its
 // place, and its cookie must not be written any more.
 func (l *List) Listed(s *Session) bool {
-	_, ok := l.marks.find(markKey{kind: BySession, subject: s.ID})
-	return ok || l.Ended(s)
+	found, _ := l.marks.find(markKey{kind: BySession, subject: s.ID})
+	return found.counts() || l.Ended(s)
 }
 
-// Covers reports whether something that began then is over: a token by its
-// `iat`. The organization is empty unless the kind is ByMember.
+// Covers reports whether something that began then, or in the same
+// millisecond, is over: a token by its `iat`. The organization is empty unless
+// the kind is ByMember. Sessions are asked for with [List.Ended].
+//
+// An `iat` is whole seconds, rounded down: a token of 12:00:00.9 has one of
+// 12:00:00, and an entry of 12:00:00.5 refuses it although it is younger.
+// Nothing tells it from one of 12:00:00.1, so refusing is the safe side; the
+// next token passes.
 func (l *List) Covers(kind EntryKind, subject, organization string, began time.Time) bool {
 	found, ok := l.marks.find(markKey{kind, subject, organization})
 	return ok && found.covers(began, l.Now())
 }
 
-// Len is how many entries there are.
-func (l *List) Len() int { return int(l.marks.count.Load()) }
+// Any reports whether the list may say that something is over. If it does not,
+// nothing is, and there is nothing to look up.
+func (l *List) Any() bool { return l.marks.count.Load() != 0 }
 
-// Entries are the entries that have not expired, in no order, with their owner
-// left out.
+// Len is how many entries there are, without those that were taken back.
+func (l *List) Len() (n int) {
+	for i := range l.marks.counts {
+		n += int(l.marks.counts[i].Load())
+	}
+	return n
+}
+
+// Counts is how many entries there are of each kind, without those that were
+// taken back. Each kind is among them. It costs the same for a list of any
+// length; expired entries count until they are forgotten, within minutes.
+func (l *List) Counts() map[EntryKind]int {
+	counts := make(map[EntryKind]int, len(kinds))
+	for i, kind := range kinds {
+		counts[kind] = int(l.marks.counts[i].Load())
+	}
+	return counts
+}
+
+// Entries are the entries that have not expired and were not taken back, in no
+// order, with their owner left out.
 func (l *List) Entries() []Entry {
 	var entries []Entry
 	now := l.Now()
@@ -214,7 +259,7 @@ func (l *List) Entries() []Entry {
 			if m.from != 0 {
 				e.From = time.UnixMilli(m.from).UTC()
 			}
-			if e.Expires.After(now) {
+			if m.counts() && e.Expires.After(now) {
 				entries = append(entries, e)
 			}
 		}

@@ -1,7 +1,9 @@
 package session
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"time"
 )
@@ -16,9 +18,9 @@ type pendingEntry struct {
 
 // Add puts an entry into the list, where requests see it at once, and writes
 // it to the storage. It waits for that as long as the context allows. An error
-// but ErrListFull means that other processes do not know of the entry yet;
-// writing goes on being tried. A context that has ended changes nothing but
-// the waiting.
+// but ErrListFull and ErrTakenBack means that other processes do not know of
+// the entry yet; writing goes on being tried. A context that has ended changes
+// nothing but the waiting.
 //
 // Of entries about the same, the longest life counts, in whatever order they
 // come or are read: an entry can be made to last longer, never shorter. One
@@ -26,40 +28,101 @@ type pendingEntry struct {
 // the storage by signing out again and again; for that, its Expires has to
 // follow from the sign-in, not from the time of the request.
 //
-// The 33rd entry of one owner replaces all of them by one, which ends all
-// sessions of that person that are not younger than the youngest of these: so
-// nobody fills the list by signing in and out.
+// Of one owner the youngest 32 entries are kept. Older ones become one, of the
+// kind BySessionsOf, which ends all sessions of that person that are not younger
+// than the youngest of these: so nobody fills the list by signing in and out.
+//
+// After [List.Remove] an entry counts if its NotBefore is newer. One that is
+// not is refused with ErrTakenBack: a webhook that comes again does not undo
+// what an administrator has done. What ends a session, or says that everything
+// is over until now, always counts; its NotBefore is raised.
 func (l *List) Add(ctx context.Context, e Entry) error {
-	if _, _, err := encodeEntry(e); err != nil {
+	_, object, err := encodeEntry(e)
+	if err != nil {
+		return err
+	}
+	if e, err = decodeEntry(object); err != nil { // as others will read it
 		return err
 	}
 	l.mu.Lock()
-	if p, known := l.known(e); known {
-		l.mu.Unlock()
-		return p.wait(ctx)
-	}
-	edit := l.marks.edit()
-	folded, err := l.insert(edit, e, "")
-	edit.commit()
+	e, err = l.raise(e)
 	if err != nil {
 		l.mu.Unlock()
 		return err
 	}
-	p := &pendingEntry{entry: e, written: make(chan struct{})}
-	if folded != nil {
-		p.entry, p.instead = folded.entry, folded.instead
-		// What was still to be written is part of it.
-		l.pending = slices.DeleteFunc(l.pending, func(other *pendingEntry) bool {
-			return other.entry.Owner == e.Owner && other.settle(nil)
-		})
+	if p, known := l.known(e); known {
+		l.mu.Unlock()
+		return p.wait(ctx)
 	}
-	l.pending = append(l.pending, p)
+	waits, err := l.enter(e)
 	l.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	for _, p := range waits {
+		err = errors.Join(err, p.wait(ctx))
+	}
+	return err
+}
+
+// raise makes an entry count that has to, although something was taken back.
+// The caller holds mu.
+func (l *List) raise(e Entry) (Entry, error) {
+	now := l.Now()
+	found, _ := l.marks.find(keyOf(e))
+	if found = found.at(now); found.void == 0 || e.NotBefore.UnixMilli() > found.void {
+		return e, nil
+	}
+	// "Until now" was said a moment ago, or another replica's clock is ahead.
+	const moment = time.Second
+	if e.Kind != BySession && now.Sub(e.NotBefore) >= moment {
+		return Entry{}, ErrTakenBack
+	}
+	e.NotBefore = time.UnixMilli(found.void + 1).UTC()
+	return e, nil
+}
+
+// enter puts an entry into the list, and has written what is new. The caller
+// holds mu.
+func (l *List) enter(e Entry) (waits []*pendingEntry, err error) {
+	edit := l.marks.edit()
+	c, err := l.insert(edit, e, "")
+	edit.commit()
+	if err != nil {
+		return nil, err
+	}
+	if c.fold {
+		waits = append(waits, l.pendFold(cmp.Or(e.owner(), e.Subject)))
+	}
+	if c.entry {
+		waits = append(waits, l.pend(e))
+	}
+	if len(waits) == 0 && e.owner() != "" {
+		if p := l.pendingAbout(foldKey(e.owner())); p != nil {
+			waits = append(waits, p)
+		}
+	}
 	select {
 	case l.wake <- struct{}{}:
 	default:
 	}
-	return p.wait(ctx)
+	return waits, nil
+}
+
+// pend has an entry written. The caller holds mu.
+func (l *List) pend(e Entry) *pendingEntry {
+	p := &pendingEntry{entry: e, written: make(chan struct{})}
+	l.pending = append(l.pending, p)
+	return p
+}
+
+// pendingAbout is what is still to be written, or nil. The caller holds mu.
+func (l *List) pendingAbout(key markKey) *pendingEntry {
+	i := slices.IndexFunc(l.pending, func(p *pendingEntry) bool { return keyOf(p.entry) == key && !p.entry.void })
+	if i < 0 {
+		return nil
+	}
+	return l.pending[i]
 }
 
 // known reports whether an entry about a session says nothing that the list
@@ -71,11 +134,7 @@ func (l *List) known(e Entry) (*pendingEntry, bool) {
 	if found, ok := l.marks.find(key); !ok || e.Kind != BySession || !found.includes(markOf(e)) {
 		return nil, false
 	}
-	i := slices.IndexFunc(l.pending, func(p *pendingEntry) bool { return keyOf(p.entry) == key })
-	if i < 0 {
-		return nil, true
-	}
-	return l.pending[i], true
+	return l.pendingAbout(key), true
 }
 
 // wait waits for the first attempt to write an entry. Nil is one that was
@@ -103,98 +162,44 @@ func (p *pendingEntry) settle(err error) bool {
 	return true
 }
 
-// fold is an entry in the place of others.
-type fold struct {
-	entry   Entry
-	instead []string
-}
+// change is what has to be written after an entry has come: itself, or what
+// stands for an owner's older ones.
+type change struct{ entry, fold bool }
 
-// insert puts an entry into the maps. The caller holds mu. It returns the
-// entry that has replaced those of an owner, if it is one too many.
-func (l *List) insert(edit *marksEdit, e Entry, path string) (*fold, error) {
+// insert puts an entry into the maps. The caller holds mu.
+func (l *List) insert(edit *marksEdit, e Entry, path string) (change, error) {
 	now := l.Now()
 	if !e.Expires.After(now) {
-		return nil, nil
+		return change{}, nil
 	}
 	key, m := keyOf(e), markOf(e)
-	// An entry that ends all of a person's sessions makes others superfluous,
-	// whichever comes first.
-	if all, ok := edit.find(markKey{kind: BySubject, subject: e.Owner}); ok && e.Owner != "" && all.includes(m) {
-		return nil, nil
-	}
-	if e.Kind == BySubject {
-		l.disown(edit, e.Subject, m)
+	if person := e.owner(); person != "" {
+		all, _ := edit.find(foldKey(person))
+		if all = all.at(now); all.isEntry() && m.notBefore <= all.notBefore {
+			l.ownerOf(person).notNeeded(path)
+			if m.expires <= all.expires {
+				return change{}, nil
+			}
+			all.expires = m.expires
+			edit.set(foldKey(person), all)
+			return change{fold: true}, nil
+		}
 	}
 	old, known := edit.find(key)
 	if !known && edit.count >= maxEntries {
 		l.reportFull()
-		return nil, ErrListFull
+		return change{}, ErrListFull
 	}
-	if known {
-		m = m.and(old)
+	if e.Kind == BySessionsOf {
+		l.fold(edit, e.Subject, m, now)
+		l.ownerOf(e.Subject).notNeeded(path)
+		return change{fold: true}, nil
 	}
-	edit.set(key, m)
-	if e.Owner == "" {
-		return nil, nil
+	edit.set(key, old.at(now).and(m))
+	if e.owner() == "" {
+		return change{entry: true}, nil
 	}
 	return l.own(edit, e, path, now), nil
-}
-
-// disown removes the entries of an owner that one about all of the owner's
-// sessions includes. The caller holds mu.
-func (l *List) disown(edit *marksEdit, owner string, all mark) {
-	left := slices.DeleteFunc(l.owners[owner], func(o owned) bool {
-		one, ok := edit.find(keyOf(o.entry))
-		if !ok || !all.includes(one) {
-			return false
-		}
-		edit.remove(keyOf(o.entry))
-		return true
-	})
-	if l.owners[owner] = left; len(left) == 0 {
-		delete(l.owners, owner)
-	}
-}
-
-// own counts an entry of an owner, and folds them if they are too many. The
-// caller holds mu.
-func (l *List) own(edit *marksEdit, e Entry, path string, now time.Time) *fold {
-	entries := slices.DeleteFunc(l.owners[e.Owner], func(o owned) bool { return !o.entry.Expires.After(now) })
-	if i := slices.IndexFunc(entries, func(o owned) bool { return keyOf(o.entry) == keyOf(e) }); i >= 0 {
-		same := &entries[i]
-		same.entry.NotBefore = latest(same.entry.NotBefore, e.NotBefore)
-		same.entry.Expires = latest(same.entry.Expires, e.Expires)
-		if path != "" {
-			same.paths = append(same.paths, path)
-		}
-	} else {
-		one := owned{entry: e}
-		if path != "" {
-			one.paths = []string{path}
-		}
-		entries = append(entries, one)
-	}
-	if len(entries) <= maxPerOwner {
-		l.owners[e.Owner] = entries
-		return nil
-	}
-	all := Entry{Kind: BySubject, Subject: e.Owner, Expires: e.Expires}
-	var instead []string
-	for _, o := range entries {
-		// Not until now: the session that has just been signed in to lives on.
-		all.NotBefore = latest(all.NotBefore, o.entry.NotBefore)
-		all.Expires = latest(all.Expires, o.entry.Expires)
-		instead = append(instead, o.paths...)
-		edit.remove(keyOf(o.entry))
-	}
-	delete(l.owners, e.Owner)
-	key, m := keyOf(all), markOf(all)
-	if old, ok := edit.find(key); ok {
-		m = m.and(old)
-	}
-	edit.set(key, m)
-	l.Report(EntriesFolded, nil)
-	return &fold{all, instead}
 }
 
 func latest(a, b time.Time) time.Time {

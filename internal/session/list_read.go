@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,7 +21,7 @@ const (
 )
 
 // readOn reads the storage until the context ends: all of it at first, and
-// every five minutes, the newest two directories in between.
+// every five minutes, the newest directories in between.
 func (l *List) readOn(life context.Context) {
 	var lastFull time.Time
 	for {
@@ -40,6 +41,8 @@ func (l *List) readOn(life context.Context) {
 		timer := time.NewTimer(l.pause())
 		select {
 		case <-timer.C:
+		case <-l.hurry:
+			timer.Stop()
 		case <-life.Done():
 			timer.Stop()
 			return
@@ -83,8 +86,8 @@ func (l *List) read(life context.Context, full bool, now time.Time) error {
 	if full {
 		objects, err = list(life, storage, l.Prefix, true)
 	} else {
-		for _, at := range []time.Time{now, now.Add(-hour)} {
-			found, failed := list(life, storage, path.Join(l.Prefix, hourOf(at)), false)
+		for _, at := range newestHours(now) {
+			found, failed := list(life, storage, path.Join(l.Prefix, at), false)
 			objects, err = append(objects, found...), errors.Join(err, failed)
 		}
 	}
@@ -94,6 +97,12 @@ func (l *List) read(life context.Context, full bool, now time.Time) error {
 		l.tidy(life, storage, listed, now)
 	}
 	return err
+}
+
+// newestHours are the directories that replicas write to at a time, and have
+// written to lately: those whose clocks are ahead are in the next hour already.
+func newestHours(now time.Time) []string {
+	return slices.Compact([]string{hourOf(now.Add(maxSkew)), hourOf(now), hourOf(now.Add(-hour))})
 }
 
 // list lists a directory. One that does not exist is empty, but not at the

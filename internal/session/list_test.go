@@ -557,7 +557,7 @@ func TestManyEntriesOfOnePersonBecomeOne(t *testing.T) {
 		}
 		check := func(l *testList) {
 			t.Helper()
-			if l.Len() != 2 {
+			if l.Len() != maxPerOwner+2 {
 				t.Errorf("%d entries", l.Len())
 			}
 			for i, s := range append(sessions, elsewhere, stranger) {
@@ -568,9 +568,13 @@ func TestManyEntriesOfOnePersonBecomeOne(t *testing.T) {
 			if l.Ended(current) || l.Listed(current) {
 				t.Error("the session that was just signed in to has ended")
 			}
+			if l.Covers(BySubject, current.Subject, "", sessions[0].SignedIn) {
+				t.Error("tokens of that person are refused, which nobody has revoked")
+			}
 		}
+		time.Sleep(time.Minute)
 		check(l)
-		if storage.count() != 2 {
+		if storage.count() != maxPerOwner+2 {
 			t.Errorf("%d objects", storage.count())
 		}
 		if got := l.reported(); !slices.Equal(got, []Event{EntriesFolded}) {
@@ -579,52 +583,63 @@ func TestManyEntriesOfOnePersonBecomeOne(t *testing.T) {
 		// Signing out of one of them again adds nothing.
 		mustAdd(t, l, EndSession(sessions[0], time.Time{}, inAWeek().Add(-time.Hour)))
 		check(l)
-		l.stop()
 		check(startList(t, storage))
+		for range 3 * maxPerOwner {
+			mustAdd(t, l, EndSession(testSession(time.Now()), time.Time{}, inAWeek()))
+			time.Sleep(time.Minute)
+		}
+		for _, l := range []*testList{l, startList(t, storage)} {
+			if l.Len() != maxPerOwner+2 || !l.Ended(current) {
+				t.Errorf("later %d entries", l.Len())
+			}
+		}
+		if storage.count() != maxPerOwner+2 {
+			t.Errorf("later %d objects", storage.count())
+		}
 	})
 }
 
-// Objects are read in any order: an entry about all of a person's sessions may
-// come before or after those that it replaces.
-func TestAnEntryAboutAPersonReplacesThoseBefore(t *testing.T) {
+// Objects are read in any order: an entry about all of a person's older sessions
+// may come before or after those that it replaces.
+func TestAnEntryForManyReplacesThoseBefore(t *testing.T) {
 	now := testTime
 	old, recent := testSession(now.Add(-time.Hour)), testSession(now.Add(-time.Minute))
-	all := Entry{Kind: BySubject, Subject: old.Subject, NotBefore: old.SignedIn, Expires: now.Add(time.Hour)}
-	for name, entries := range map[string][]Entry{
-		"before": {all, EndSession(old, time.Time{}, now.Add(time.Hour)), EndSession(recent, time.Time{}, now.Add(time.Hour))},
-		"after":  {EndSession(old, time.Time{}, now.Add(time.Hour)), EndSession(recent, time.Time{}, now.Add(time.Hour)), all},
+	one := func(s *Session) Entry { return EndSession(s, time.Time{}, now.Add(time.Hour)) }
+	for _, test := range []struct {
+		name string
+		all  Entry
+		left int
+	}{
+		{"it replaces the older one", Entry{NotBefore: old.SignedIn, Expires: now.Add(time.Hour)}, 2},
+		{"it lasts as long as that", Entry{NotBefore: old.SignedIn, Expires: now.Add(time.Minute)}, 2},
+		{"it replaces both", Entry{NotBefore: recent.SignedIn, Expires: now.Add(time.Minute)}, 1},
+		{"it replaces none", Entry{NotBefore: old.SignedIn.Add(-time.Millisecond), Expires: now.Add(time.Hour)}, 3},
 	} {
-		l := newTestList(t, nil)
-		l.Now = func() time.Time { return now }
-		edit := l.marks.edit()
-		for _, e := range entries {
-			if _, err := l.insert(edit, e, ""); err != nil {
-				t.Fatal(err)
-			}
-		}
-		edit.commit()
-		if l.Len() != 2 || len(l.owners[old.Subject]) != 1 || !l.Ended(old) || !l.Ended(recent) {
-			t.Errorf("%s: %d entries, %d of the owner", name, l.Len(), len(l.owners[old.Subject]))
-		}
-	}
-	// One that ends sooner, or begins later, replaces nothing.
-	for _, less := range []Entry{
-		{Kind: BySubject, Subject: old.Subject, NotBefore: old.SignedIn, Expires: now.Add(time.Minute)},
-		{Kind: BySubject, Subject: old.Subject, NotBefore: old.SignedIn, From: now.Add(time.Second), Expires: now.Add(time.Hour)},
-		{Kind: BySubject, Subject: old.Subject, NotBefore: old.SignedIn.Add(-time.Millisecond), Expires: now.Add(time.Hour)},
-	} {
-		for _, entries := range [][]Entry{{less, EndSession(old, time.Time{}, now.Add(time.Hour))}, {EndSession(old, time.Time{}, now.Add(time.Hour)), less}} {
+		test.all.Kind, test.all.Subject = BySessionsOf, old.Subject
+		for _, entries := range [][]Entry{{test.all, one(old), one(recent)}, {one(old), one(recent), test.all}} {
 			l := newTestList(t, nil)
 			l.Now = func() time.Time { return now }
-			edit := l.marks.edit()
-			for _, e := range entries {
-				_, _ = l.insert(edit, e, "")
+			insertEach(t, l.List, entries)
+			if l.Len() != test.left || len(l.owners[old.Subject].entries) != test.left-1 {
+				t.Errorf("%s: %d entries, %d of the owner", test.name, l.Len(), len(l.owners[old.Subject].entries))
 			}
-			edit.commit()
-			if l.Len() != 2 || !l.Ended(old) {
-				t.Errorf("%+v: %d entries", less, l.Len())
+			l.Now = func() time.Time { return now.Add(59 * time.Minute) }
+			if !l.Ended(old) || !l.Ended(recent) || l.Ended(testSession(now)) {
+				t.Errorf("%s: it ends something else", test.name)
 			}
 		}
+	}
+}
+
+// insertEach puts entries into a list as if they were read, one at a time.
+func insertEach(t *testing.T, l *List, entries []Entry) {
+	t.Helper()
+	for _, e := range entries {
+		edit := l.marks.edit()
+		if _, err := l.insert(edit, e, ""); err != nil {
+			t.Fatal(err)
+		}
+		edit.commit()
 	}
 }
 

@@ -35,10 +35,10 @@ func (l *List) forget(listed map[string][]string, now time.Time) (expired []stri
 	if l.marks.count.Load() < maxEntries && l.objects < maxObjects {
 		l.full = false
 	}
-	for owner, entries := range l.owners {
-		entries = slices.DeleteFunc(entries, func(o owned) bool { return !o.entry.Expires.After(now) })
-		if l.owners[owner] = entries; len(entries) == 0 {
-			delete(l.owners, owner)
+	for name, o := range l.owners {
+		o.expire(now)
+		if _, folded := l.marks.find(foldKey(name)); len(o.entries) == 0 && !folded {
+			delete(l.owners, name)
 		}
 	}
 	for at, known := range l.directories {

@@ -91,7 +91,9 @@ func (l *List) write(life context.Context, p *pendingEntry) (where string, err e
 	}
 	for _, superfluous := range p.instead {
 		// Left there, it says what the new one says.
-		_ = storage.Delete(ctx, superfluous)
+		if superfluous != where {
+			_ = storage.Delete(ctx, superfluous)
+		}
 	}
 	return where, nil
 }
@@ -117,12 +119,7 @@ func (l *List) settleWrite(p *pendingEntry, where string, err error) {
 		l.pending = slices.Delete(l.pending, i, i+1)
 	}
 	l.know(where, p.entry.Expires)
-	entries := l.owners[p.entry.Owner]
-	for i := range entries {
-		if keyOf(entries[i].entry) == keyOf(p.entry) {
-			entries[i].paths = append(entries[i].paths, where)
-		}
-	}
+	l.stored(p.entry, where)
 	if l.writeFailed {
 		l.writeFailed = false
 		l.Report(WriteRecovered, nil)

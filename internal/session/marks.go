@@ -15,7 +15,8 @@ const shardCount = 256
 type marks struct {
 	seed   maphash.Seed
 	shards [shardCount]atomic.Pointer[map[markKey]mark]
-	count  atomic.Int64
+	count  atomic.Int64 // of keys, also those of which all is void
+	counts [len(kinds)]atomic.Int64
 }
 
 // markKey is what an entry is about.
@@ -24,26 +25,60 @@ type markKey struct {
 	subject, organization string
 }
 
-// mark is an entry's times, in milliseconds since 1970.
+// mark is what all entries about the same come to, in milliseconds since 1970.
 type mark struct {
-	notBefore, from, expires int64
+	notBefore, from, expires int64 // expires is 0 if there is no entry
+	// void is when entries were taken back: those of that time or earlier do not
+	// count. It is 0 if none were. The entries are kept, since the objects of the
+	// storage come in any order.
+	void, voidUntil int64
 }
 
 func keyOf(e Entry) markKey { return markKey{e.Kind, e.Subject, e.Organization} }
 
 func markOf(e Entry) mark {
+	if e.void {
+		return mark{void: e.NotBefore.UnixMilli(), voidUntil: e.Expires.UnixMilli()}
+	}
 	m := mark{notBefore: e.NotBefore.UnixMilli(), expires: e.Expires.UnixMilli()}
-	if !e.From.IsZero() {
+	if !e.From.IsZero() && e.Kind != BySessionsOf {
 		m.from = e.From.UnixMilli()
 	}
 	return m
 }
 
-// and is the mark for two entries about the same. It refuses all that either
-// of them does, if not more: entries that take effect later are about single
-// sessions, of which all begins are the same.
+// and is the mark for two entries about the same, the same in whatever order
+// they come. It refuses all that either of them does, if not more: entries that
+// take effect later are about single sessions, of which all begins are the same.
 func (m mark) and(other mark) mark {
-	return mark{max(m.notBefore, other.notBefore), min(m.from, other.from), max(m.expires, other.expires)}
+	void, voidUntil := max(m.void, other.void), max(m.voidUntil, other.voidUntil)
+	switch {
+	case !m.isEntry():
+		m = other
+	case other.isEntry():
+		m = mark{notBefore: max(m.notBefore, other.notBefore), from: min(m.from, other.from), expires: max(m.expires, other.expires)}
+	}
+	m.void, m.voidUntil = void, voidUntil
+	return m
+}
+
+// isEntry reports whether there is an entry, which may be void.
+func (m mark) isEntry() bool { return m.expires != 0 }
+
+// counts reports whether there is an entry that was not taken back.
+func (m mark) counts() bool { return m.isEntry() && (m.void == 0 || m.notBefore > m.void) }
+
+// at is what is left of a mark at a time. What takes entries back stays as long
+// as there are any.
+func (m mark) at(now time.Time) mark {
+	at := now.UnixMilli()
+	if m.expires <= at {
+		m.notBefore, m.from, m.expires = 0, 0, 0
+		if m.voidUntil <= at {
+			m.void, m.voidUntil = 0, 0
+		}
+	}
+	return m
 }
 
 // includes reports whether all that another mark refuses is refused by this
@@ -55,7 +90,7 @@ func (m mark) includes(other mark) bool {
 // covers reports whether what began at a time is over.
 func (m mark) covers(began, now time.Time) bool {
 	at := now.UnixMilli()
-	return began.UnixMilli() <= m.notBefore && m.from <= at && at < m.expires
+	return began.UnixMilli() <= m.notBefore && m.counts() && m.from <= at && at < m.expires
 }
 
 func newMarks() *marks { return &marks{seed: maphash.MakeSeed()} }
@@ -82,10 +117,15 @@ type marksEdit struct {
 	marks   *marks
 	changed map[int]map[markKey]mark
 	count   int64
+	counts  [len(kinds)]int64
 }
 
 func (m *marks) edit() *marksEdit {
-	return &marksEdit{marks: m, changed: make(map[int]map[markKey]mark), count: m.count.Load()}
+	e := &marksEdit{marks: m, changed: make(map[int]map[markKey]mark), count: m.count.Load()}
+	for i := range e.counts {
+		e.counts[i] = m.counts[i].Load()
+	}
+	return e
 }
 
 // shard returns a map that may be changed.
@@ -110,16 +150,37 @@ func (e *marksEdit) find(key markKey) (mark, bool) {
 
 func (e *marksEdit) set(key markKey, m mark) {
 	shard := e.shard(key)
-	if _, ok := shard[key]; !ok {
+	old, ok := shard[key]
+	if !ok {
 		e.count++
 	}
+	e.tally(key, old, m)
 	shard[key] = m
 }
 
 func (e *marksEdit) remove(key markKey) {
-	if _, ok := e.find(key); ok {
+	if old, ok := e.find(key); ok {
 		delete(e.shard(key), key)
 		e.count--
+		e.tally(key, old, mark{})
+	}
+}
+
+// removeEntry leaves what takes entries back.
+func (e *marksEdit) removeEntry(key markKey) {
+	if old, ok := e.find(key); ok && old.void != 0 {
+		e.set(key, mark{void: old.void, voidUntil: old.voidUntil})
+		return
+	}
+	e.remove(key)
+}
+
+func (e *marksEdit) tally(key markKey, old, now mark) {
+	if old.counts() {
+		e.counts[key.kind.index()]--
+	}
+	if now.counts() {
+		e.counts[key.kind.index()]++
 	}
 }
 
@@ -131,6 +192,9 @@ func (e *marksEdit) commit() {
 		e.marks.shards[i].Store(&shard)
 	}
 	e.marks.count.Store(e.count)
+	for i, n := range e.counts {
+		e.marks.counts[i].Store(n)
+	}
 }
 
 // sweep removes what has expired.
@@ -142,8 +206,12 @@ func (m *marks) sweep(now time.Time) {
 			continue
 		}
 		for key, found := range *shard {
-			if found.expires <= now.UnixMilli() {
+			switch left := found.at(now); left {
+			case found:
+			case mark{}:
 				e.remove(key)
+			default:
+				e.set(key, left)
 			}
 		}
 	}
