@@ -16,7 +16,8 @@
 //   - [Refresher] has a session's tokens, one request at a time, and decides
 //     who may write the cookie.
 //   - [List] is the list of ended sessions in the storage, which also carries
-//     revocations of people, apps, members and tokens.
+//     revocations of people, apps, members and tokens. Adding to it never makes
+//     anything good again; [List.Remove] does, for what is older than now.
 //   - [Gate] bounds the token requests to a tenant.
 //
 // Ledger, Refresher, List, Gate and KeyRing live as long as the process and

@@ -202,7 +202,7 @@ func (l *List) covers(kind EntryKind, subject string, s *Session, now time.Time)
 // place, and its cookie must not be written any more.
 func (l *List) Listed(s *Session) bool {
 	found, _ := l.marks.find(markKey{kind: BySession, subject: s.ID})
-	return found.counts() || l.Ended(s)
+	return found.at(l.Now()).counts() || l.Ended(s)
 }
 
 // Covers reports whether something that began then, or in the same
