@@ -183,19 +183,10 @@ func (l *List) Wait(ctx context.Context) error {
 // Ended reports whether a session is over. It is judged by the time of its
 // sign-in: a refresh makes new tokens, but no new session.
 func (l *List) Ended(s *Session) bool {
-	if !l.Any() {
-		return false
-	}
-	now := l.Now()
-	return l.covers(BySession, s.ID, s, now) ||
-		s.LogtoSession != "" && l.covers(ByLogtoSession, s.LogtoSession, s, now) ||
-		l.covers(BySessionsOf, s.Subject, s, now) ||
-		l.covers(BySubject, s.Subject, s, now)
-}
-
-func (l *List) covers(kind EntryKind, subject string, s *Session, now time.Time) bool {
-	found, ok := l.marks.find(markKey{kind: kind, subject: subject})
-	return ok && found.covers(s.SignedIn, now)
+	return l.Any() && (l.Covers(BySession, s.ID, "", s.SignedIn) ||
+		s.LogtoSession != "" && l.Covers(ByLogtoSession, s.LogtoSession, "", s.SignedIn) ||
+		l.Covers(BySessionsOf, s.Subject, "", s.SignedIn) ||
+		l.Covers(BySubject, s.Subject, "", s.SignedIn))
 }
 
 // Listed reports whether a session is over or will be: a new one has taken its

@@ -136,8 +136,8 @@ func TestMemoryOfAnEntry(t *testing.T) {
 		bound uint64 // octets for each
 		entry func(i int) Entry
 	}{
-		{"a revoked person", 600, func(i int) Entry { return Entry{Kind: BySubject, Subject: fmt.Sprintf("person-%05d", i)} }},
-		{"an ended session", 1400, func(i int) Entry {
+		{"a revoked person", 400, func(i int) Entry { return Entry{Kind: BySubject, Subject: fmt.Sprintf("person-%05d", i)} }},
+		{"an ended session", 800, func(i int) Entry {
 			return Entry{Kind: BySession, Subject: fmt.Sprintf("%043d", i), Owner: fmt.Sprintf("person-%05d", i/4)}
 		}},
 	} {

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -165,7 +166,7 @@ func TestRevokingMoreNeverAdmitsMore(t *testing.T) {
 				refused++
 			}
 			l.mu.Unlock()
-			if err != nil && err != ErrTakenBack {
+			if err != nil && !errors.Is(err, ErrTakenBack) {
 				t.Fatal(err)
 			}
 			for i, over := range w.over(l.List) {
