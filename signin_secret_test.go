@@ -1,6 +1,7 @@
 package logtoauth
 
 import (
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -71,10 +72,8 @@ func TestKnownSecretMakesAnyoneOfAnIdentity(t *testing.T) {
 func TestSignOutEndsCopiesOfTheCookie(t *testing.T) {
 	p := newMembers(t, smallest).browser()
 	p.signIn("/", alice)
-	thief := p.members.browser()
-	for name, value := range p.cookies {
-		thief.cookies[name] = value
-	}
+	thief := p.browser()
+	maps.Copy(thief.cookies, p.cookies)
 	if answer := thief.fetch("/data"); answer.StatusCode != http.StatusOK {
 		t.Fatalf("a copy: %d %s", answer.StatusCode, answer.Body)
 	}

@@ -124,11 +124,11 @@ func signInAndFail(t *testing.T, address string, tenant *devtenanttest.Server) (
 		secrets = append(secrets, callback.Query().Get("code"), callback.Query().Get("state"), asked.Query().Get("nonce"))
 		if want == http.StatusServiceUnavailable {
 			tenant.SetTokenFault(devtenant.ServerError)
-			defer tenant.SetTokenFault(devtenant.None)
 		}
 		if status, _ := visitor.open(callback.RequestURI()); status != want {
 			t.Errorf("callback: %d, want %d", status, want)
 		}
 	}
+	tenant.SetTokenFault(devtenant.None)
 	return secrets
 }
