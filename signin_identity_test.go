@@ -105,7 +105,7 @@ func TestTokensShownWhereOnlyPeopleSignIn(t *testing.T) {
 				"an ID token, client_id": p.tenant.Sign(map[string]any{"typ": nil}, p.tenant.Claims(devtenant.TokenRequest{Subject: alice, ClientID: testApp, Resource: testApp})),
 				"an opaque token":        p.tenant.OpaqueToken(),
 			} {
-				for _, from := range []*person{p, p.members.browser()} {
+				for _, from := range []*person{p, p.browser()} {
 					answer := from.fetch("/", caddytest.Bearer(token))
 					if answer.StatusCode != http.StatusUnauthorized && answer.StatusCode != http.StatusForbidden {
 						t.Errorf("%s, with cookies %t: %d %s", name, len(from.cookies) > 0, answer.StatusCode, answer.Body)
@@ -142,7 +142,7 @@ func TestPersonIn200OrganizationsSignsIn(t *testing.T) {
 	if page := p.signIn("/", alice); page.StatusCode != http.StatusOK || page.Body != shown {
 		t.Fatalf("%d %.300q", page.StatusCode, page.Body)
 	}
-	other := p.members.browser()
+	other := p.browser()
 	if page := other.signIn("/", bob); page.StatusCode != http.StatusOK {
 		t.Fatalf("Bob: %d %s", page.StatusCode, page.Body)
 	}

@@ -182,7 +182,7 @@ func TestOrganizationWithoutARefreshToken(t *testing.T) {
 			notAMember(t, p.open("/"))
 			// The console can give one to every sign-in.
 			p.tenant.AddApp(devtenant.App{ID: testApp, Secret: appSecret, RedirectURIs: []string{"https://" + testHost + "/.logto/callback"}, AlwaysIssueRefreshToken: true})
-			other := p.members.browser()
+			other := p.browser()
 			if page, _ := other.visit("/", alice); page.StatusCode != http.StatusOK && organization == "organization acme" {
 				t.Errorf("with a refresh token: %d %s", page.StatusCode, page.Body)
 			}
@@ -210,6 +210,9 @@ func TestManyOrganizationsOfOneSession(t *testing.T) {
 		}
 	}
 	before := p.tenant.Counts().Refreshes
+	if before <= 40 {
+		t.Errorf("%d refreshes in two rounds: all 40 tokens are kept", before)
+	}
 	p.fetch("/?org=" + name(39)) // the last one is known
 	if got := p.tenant.Counts().Refreshes; got != before {
 		t.Errorf("%d refreshes for the last one", got-before)

@@ -105,7 +105,7 @@ func TestSlowAnswerBringsNobodyBack(t *testing.T) {
 			p.open("/.logto/sign-out", caddytest.Header("Sec-Fetch-Site", "same-origin"))
 		},
 		"somebody else signs in": func(t *testing.T, p *person) {
-			p.logto = p.members.browser().logto
+			p.logto = p.browser().logto
 			if answer := p.open(p.callback(p.start("/.logto/sign-in"), bob)); answer.StatusCode != http.StatusSeeOther {
 				t.Errorf("Bob: %d", answer.StatusCode)
 			}
@@ -151,7 +151,7 @@ func TestOlderStateDoesNotReplaceANewerOne(t *testing.T) {
 		p.tenant.Rotate("")
 		p.tenant.Rotate("")
 		fresh := p.tenant.Token(devtenant.TokenRequest{Subject: bob, ClientID: testApp, Resource: testAPI})
-		p.members.browser().fetch("/", caddytest.Bearer(fresh)) // makes the site fetch the keys
+		p.browser().fetch("/", caddytest.Bearer(fresh)) // makes the site fetch the keys
 		if newer := p.fetch("/"); newer.StatusCode != http.StatusOK || len(newer.Cookies()) != 1 || p.tenant.Counts().Refreshes != before+1 {
 			t.Errorf("meanwhile: %d, cookies %d, refreshes %d", newer.StatusCode, len(newer.Cookies()), p.tenant.Counts().Refreshes)
 		}
@@ -215,7 +215,7 @@ func TestAnotherPersonsSignInEndsTheSession(t *testing.T) {
 	p.signIn("/", alice)
 	ended := counting(t, metrics.sessionsEnded)
 	tab := p.tabOf()
-	p.logto = p.members.browser().logto
+	p.logto = p.browser().logto
 	if page := p.open(p.callback(p.start("/.logto/sign-in"), bob)); page.StatusCode != http.StatusSeeOther {
 		t.Fatalf("%d %s", page.StatusCode, page.Body)
 	}

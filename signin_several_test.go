@@ -70,7 +70,7 @@ www.example.com {
 		t.Errorf("after the sign-out: %d %s", answer.StatusCode, answer.Body)
 	}
 	// Who begins with the longer path gets both, too.
-	other := p.members.browser()
+	other := p.browser()
 	if page, signIns := other.visit("/acme", bob); page.Body != "bob session "+testAPI || signIns > 2 {
 		t.Errorf("%d %s after %d sign-ins", page.StatusCode, page.Body, signIns)
 	}
