@@ -273,5 +273,5 @@ func BenchmarkDistinctTokens(b *testing.B) {
 	}
 }
 
-// shared is what sites of this tenant share.
-func (c *cachedTenant) shared() *tenant { return &tenant{c.keys, c.cache} }
+// sharedOf is what sites of this tenant share.
+func sharedOf(cached *cachedTenant) *tenant { return &tenant{cached.keys, cached.cache} }

@@ -40,7 +40,7 @@ func signInHandler(tb testing.TB, identity bool) (h *Handler, cookie string) {
 			tb.Error(err)
 		}
 	})
-	shared := tenant.shared()
+	shared := sharedOf(tenant)
 	h.signIn, err = h.newSignIn(app, h.applicationSettings(shared, keys.Config{Issuers: []string{tenant.Issuer()}, FetchTimeout: time.Second}))
 	if err != nil {
 		tb.Fatal(err)
