@@ -101,7 +101,7 @@ func (e *endings) report(event session.Event, err error) {
 	case session.ListIsFull:
 		logger.Error("the list of ended sessions is full, so sessions that end now go on until they expire; use a shorter lifetime", cause)
 	case session.EntriesFolded:
-		logger.Info("many sessions of one person have ended; all that were signed in to before have")
+		logger.Info("many sessions of one person have ended; all but the youngest 32 of them are one entry of the list now")
 	}
 }
 
@@ -334,6 +334,7 @@ func (a *App) startSignIn() {
 	for _, shared := range a.signIn.lists {
 		shared.configs.GoLive(a)
 		shared.list.Start(shared.life)
+		shared.list.Hurry() // the config may want it read more often
 	}
 }
 
