@@ -120,8 +120,10 @@ type privateWriter struct {
 // finish changes the header for the last time.
 func (w *privateWriter) finish(status int) {
 	header := w.Header()
-	if w.browser.hasSession() && status != http.StatusNotModified && isPage(header) {
-		// Else the back button would show it to whoever comes after a sign-out.
+	if w.browser.hasSession() && isPage(header) {
+		// Else the back button would show it to whoever comes after a sign-out. A
+		// 304, which has no type, changes what the browser has stored of the page
+		// (RFC 9111 section 4.3.4).
 		header["Cache-Control"] = []string{"private, no-cache"}
 	} else {
 		makePrivate(header)

@@ -96,6 +96,7 @@ func (h *Handler) newSignIn(app *App, settings applicationSettings) (*signIn, er
 	if s.app, err = app.application(&settings); err != nil {
 		return nil, err
 	}
+	s.app.lastFor(time.Duration(s.Lifetime))
 	switch {
 	case s.identity:
 		s.only = []session.Target{{}}

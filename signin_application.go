@@ -7,6 +7,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -49,6 +50,20 @@ type endings struct {
 	configs configs.Lent[App]
 	life    context.Context
 	end     context.CancelFunc
+
+	// longest is the longest lifetime of all sign_in, in nanoseconds: each of
+	// them may have to know what another one has ended.
+	longest atomic.Int64
+}
+
+// lastFor notes that sessions may last so long.
+func (e *endings) lastFor(lifetime time.Duration) {
+	for {
+		known := e.longest.Load()
+		if known >= int64(lifetime) || e.longest.CompareAndSwap(known, int64(lifetime)) {
+			return
+		}
+	}
 }
 
 func newEndings(issuer string) *endings {

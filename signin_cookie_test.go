@@ -339,6 +339,7 @@ www.example.com {
 	header /cached Content-Type text/html
 	header /cached Cache-Control "public, max-age=60, s-maxage=90"
 	header /data Content-Type application/json
+	respond /unchanged 304
 	respond ok
 }
 `)
@@ -348,6 +349,8 @@ www.example.com {
 		"/page":   {"private, no-cache", ""},
 		"/cached": {"private, max-age=60", "public, max-age=60, s-maxage=90"},
 		"/data":   {"private", ""},
+		// A browser stores it with the page that it has (RFC 9111 section 4.3.4).
+		"/unchanged": {"private, no-cache", ""},
 	} {
 		for i, from := range []*person{p, m.browser()} {
 			answer := from.fetch(path)

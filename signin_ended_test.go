@@ -269,3 +269,48 @@ func TestPlaceholdersOfASession(t *testing.T) {
 		t.Errorf("a program: %s", answer.Body)
 	}
 }
+
+// A session that has ended at a sign_in with a short lifetime must not begin
+// anew at one with a longer lifetime, when the short one is over.
+func TestEndedSessionsStayEndedForTheLongestLifetime(t *testing.T) {
+	p := newMembers(t, `
+www.example.com {
+	logto_auth /short/* {
+		endpoint TENANT
+		SIGN_IN {
+			lifetime 1h
+		}
+	}
+	logto_auth {
+		endpoint TENANT
+		SIGN_IN
+	}
+	respond "hello {http.auth.user.id}"
+}
+`).browser()
+	p.signIn("/", alice)
+	stolen := caddytest.Header("Cookie", p.cookieHeader())
+	p.tenant.SetRevocationFault(devtenant.Status(http.StatusBadGateway))
+	p.open("/.logto/sign-out", caddytest.Header("Sec-Fetch-Site", "same-origin"))
+	for range 2 {
+		if answer := p.fetch("/x", stolen); answer.Body != refusedWith("Session ended") {
+			t.Errorf("%d %s", answer.StatusCode, answer.Body)
+		}
+		pass(t, 2*time.Hour)
+	}
+}
+
+// Whoever has a cookie that is past its lifetime must not keep the tenant busy.
+func TestSignOutOfAnExpiredSessionIsRevokedOnce(t *testing.T) {
+	p := newMembers(t, smallest).browser()
+	p.signIn("/", alice)
+	stolen := caddytest.Header("Cookie", p.cookieHeader())
+	p.cookies = map[string]string{}
+	pass(t, 8*24*time.Hour)
+	for range 3 {
+		p.fetch("/.logto/sign-out", stolen, caddytest.Method(http.MethodPost), caddytest.Header("Sec-Fetch-Site", "same-origin"))
+	}
+	if got := p.tenant.Counts().Revocation; got != 1 {
+		t.Errorf("%d revocations, want 1", got)
+	}
+}

@@ -67,11 +67,14 @@ func (s *signIn) find(b *browser, r *http.Request) (*session.Session, *Refusal) 
 		b.opened, b.app = true, s.app
 		b.cookie, b.refusal = s.open(b, r)
 	}
+	// Another sign_in of the app may have another lifetime.
+	if b.refusal == nil && !s.handler.now().Before(s.expiresAt(b.cookie)) {
+		return b.cookie, refuseEnded(ReasonSessionExpired)
+	}
 	return b.cookie, b.refusal
 }
 
-// open opens the session's cookie and judges whether it still is a session.
-// With a refusal it returns the session as well if it can be told whose it was.
+// open opens the session's cookie and judges whether it has been ended. With a refusal it returns the session as well if it can be told whose it was.
 func (s *signIn) open(b *browser, r *http.Request) (*session.Session, *Refusal) {
 	at, err := s.origin(r)
 	if err != nil {
@@ -88,8 +91,6 @@ func (s *signIn) open(b *browser, r *http.Request) (*session.Session, *Refusal) 
 		return found, refuseTenantUnavailable(time.Second)
 	case s.app.list.Ended(found):
 		return found, refuseEnded(ReasonSessionEnded)
-	case !s.handler.now().Before(s.expiresAt(found)):
-		return found, refuseEnded(ReasonSessionExpired)
 	}
 	return found, nil
 }
@@ -293,16 +294,17 @@ func (s *signIn) signOff(ctx context.Context, over *session.Session) {
 		return
 	}
 	metrics.sessionsEnded.WithLabelValues("signed_out").Inc()
-	token := s.app.refresher.Newest(over).Token
-	life := max(time.Duration(token.ExpiresAt-token.IssuedAt)*time.Second, time.Hour)
-	until := s.lastsUntil(over)
-	if soon := s.handler.now().Add(life); soon.Before(until) {
-		until = soon
+	now, last := s.handler.now(), s.lastsUntil(over)
+	until := now.Add(max(s.app.refresher.LongestLife(over), time.Hour))
+	// One that is past its lifetime is listed as well: else whoever has its
+	// cookie could have Logto asked to revoke its token again and again.
+	if last.After(now) && last.Before(until) {
+		until = last
 	}
 	// An entry can be made longer, but not shorter: replicas take the longest.
 	s.list(session.EndSession(over, time.Time{}, until))
-	if !s.revoke(ctx, over) {
-		s.list(session.EndSession(over, time.Time{}, s.lastsUntil(over)))
+	if !s.revoke(ctx, over) && last.After(until) {
+		s.list(session.EndSession(over, time.Time{}, last))
 	}
 }
 
@@ -314,9 +316,9 @@ func (s *signIn) list(entry session.Entry) {
 	_ = s.app.list.Add(ended, entry)
 }
 
-// lastsUntil is when a session is over in any case.
+// lastsUntil is when a session is over in any case, for all sign_in.
 func (s *signIn) lastsUntil(of *session.Session) time.Time {
-	return of.SignedIn.Add(time.Duration(s.Lifetime))
+	return of.SignedIn.Add(time.Duration(s.app.longest.Load()))
 }
 
 // signInAgain reports whether a person gets what a refusal says is missing by

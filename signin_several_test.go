@@ -84,3 +84,42 @@ func TestTwoAppsInOneSiteAreAnError(t *testing.T) {
 		t.Errorf("loaded with %v", err)
 	}
 }
+
+// Each sign_in judges a session by its own lifetime, in whatever order they come.
+func TestEachSignInHasItsOwnLifetime(t *testing.T) {
+	const first, second = "lifetime 1h", "lifetime 7d"
+	for _, test := range []struct{ everywhere, admin string }{{second, first}, {first, second}} {
+		p := newMembers(t, `
+www.example.com {
+	route {
+		logto_auth {
+			endpoint TENANT
+			optional
+			SIGN_IN {
+				`+test.everywhere+`
+			}
+		}
+		logto_auth /admin/* {
+			endpoint TENANT
+			optional
+			SIGN_IN {
+				`+test.admin+`
+			}
+		}
+		respond "{http.auth.user.type}"
+	}
+}
+`).browser()
+		p.signIn("/.logto/sign-in", alice)
+		p.cookies = map[string]string{}
+		p.signIn("/.logto/sign-in", alice)
+		pass(t, 2*time.Hour)
+		kind := map[string]string{first: "anonymous", second: "user"}
+		if answer := p.fetch("/x"); answer.Body != kind[test.everywhere] {
+			t.Errorf("%s: %s", test.everywhere, answer.Body)
+		}
+		if answer := p.fetch("/admin/x"); answer.Body != kind[test.admin] {
+			t.Errorf("%s behind %s: %s", test.admin, test.everywhere, answer.Body)
+		}
+	}
+}

@@ -256,6 +256,19 @@ func (r *Refresher) Remember(s *Session, target Target, token Token) {
 // token.
 func (r *Refresher) Newest(cookie *Session) *Session { return r.record(cookie.ID).newer(cookie) }
 
+// LongestLife is the longest life of the tokens that are known of a session.
+// Other cookies of it may hold any of them.
+func (r *Refresher) LongestLife(cookie *Session) time.Duration {
+	longest := cookie.Token.life()
+	if known := r.record(cookie.ID); known != nil {
+		longest = max(longest, known.newer(cookie).Token.life())
+		for _, token := range known.tokens {
+			longest = max(longest, token.life())
+		}
+	}
+	return longest
+}
+
 // MayWrite reports whether a session's cookie may be written on the answer to
 // a request that came then, whose header goes out now with this status, and
 // records that it is. Listed says that the session is in the list of ended

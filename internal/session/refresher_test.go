@@ -619,3 +619,22 @@ func BenchmarkAccess(b *testing.B) {
 		}
 	}
 }
+
+// A cookie that was stolen before may hold another token than the newest one.
+func TestLongestLifeOfTheTokensOfASession(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	token := func(life time.Duration) Token {
+		return Token{Value: life.String(), IssuedAt: now.Unix(), ExpiresAt: now.Add(life).Unix()}
+	}
+	r := NewRefresher(t.Context(), RefresherOptions{Now: func() time.Time { return now }})
+	s := New("alice", now)
+	s.Token = token(time.Hour)
+	if got := r.LongestLife(s); got != time.Hour {
+		t.Errorf("the cookie's: %v", got)
+	}
+	r.Remember(s, Target{Resource: "https://other.example.com"}, token(24*time.Hour))
+	r.Remember(s, s.Target, token(2*time.Hour))
+	if got := r.LongestLife(s); got != 24*time.Hour {
+		t.Errorf("another target's: %v", got)
+	}
+}

@@ -72,6 +72,8 @@ func (t Token) IsFresh(now time.Time) bool {
 	return life > 0 && now.Unix()-t.IssuedAt < life-life/5
 }
 
+func (t Token) life() time.Duration { return time.Duration(t.ExpiresAt-t.IssuedAt) * time.Second }
+
 // New makes the session of a sign-in. The tokens, scopes and resources are the
 // caller's to fill in, before it is shared.
 func New(subject string, now time.Time) *Session {
