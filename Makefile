@@ -43,7 +43,7 @@ bench: ## Benchmarks, compared with bench.old.txt where that exists
 	go test -run='^$$' -bench=. -benchmem -count=6 ./... >bench.txt && go run $(BENCHSTAT) $(wildcard bench.old.txt) bench.txt
 
 bench-load: ## A real Caddy under load, with and without the directive, and the peers that are installed (Linux, seven minutes)
-	go run -C bench . -svg ../docs/performance.svg
+	go run -C bench . -svg ../docs/internals/performance.svg
 
 bench-caches: ## The cache for verified tokens next to others
 	go test -run='^$$' -bench=TokenCache -benchmem -cpu=1,2 -count=6 .

@@ -6,7 +6,7 @@
 // the processor time that the two processes took. It does the same with other
 // servers that can check tokens, where they are installed.
 //
-//	go run -C bench . [-run hot] [-peers none] [-svg ../docs/performance.svg]
+//	go run -C bench . [-run hot] [-peers none] [-svg ../docs/internals/performance.svg]
 //
 // It is a module of its own, with all that measures other people's software, so
 // that none of it enters the build of a Caddy or the product's own test run.

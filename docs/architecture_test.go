@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-const architecture = "architecture.md"
+const architecture = "internals/architecture.md"
 
 // A name in backquotes that is a path: `handler.go`, `config*.go`, `docs/`.
 var namedPath = regexp.MustCompile("`([\\w./*-]+(?:\\.go|\\.md|/))`")

@@ -23,13 +23,15 @@ import (
 // pages returns the texts of all pages by their names.
 func pages(t *testing.T) map[string]string {
 	t.Helper()
-	paths, err := filepath.Glob("*.md")
-	if err != nil || len(paths) == 0 {
-		t.Fatalf("no pages: %v", err)
-	}
 	texts := make(map[string]string)
-	for _, path := range paths {
-		texts[path] = read(t, path)
+	for _, pattern := range []string{"*.md", "internals/*.md"} {
+		paths, err := filepath.Glob(pattern)
+		if err != nil || len(paths) == 0 {
+			t.Fatalf("no pages %s: %v", pattern, err)
+		}
+		for _, path := range paths {
+			texts[filepath.ToSlash(path)] = read(t, path)
+		}
 	}
 	return texts
 }
@@ -111,7 +113,7 @@ func TestLinksOfThePagesLeadSomewhere(t *testing.T) {
 			}
 			target := page
 			if u.Path != "" {
-				target = filepath.Join(".", u.Path)
+				target = filepath.Join(filepath.Dir(page), u.Path)
 			}
 			if _, err := os.Stat(target); err != nil {
 				t.Errorf("%s: %v", page, err)
