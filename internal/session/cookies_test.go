@@ -104,3 +104,51 @@ func FuzzStripCookies(f *testing.F) {
 		}
 	})
 }
+
+// FuzzFindSession: whatever Cookie headers a browser sends, a session that is
+// found was sealed for this site and is shown in full, and nothing is found
+// where two are.
+func FuzzFindSession(f *testing.F) {
+	ring, site := testRing(f, newID()+newID()), testSite(f, "www.example.com")
+	first, second := testSession(testTime), New("another", testTime)
+	values := map[string]string{"FIRST": mustSeal(f, ring, site, first), "SECOND": mustSeal(f, ring, site, second)}
+	for _, lines := range [][2]string{
+		{"NAME=FIRST", ""}, {"a=b; NAME=FIRST; c=d", "NAME=x"}, {"NAME=FIRST; NAME=SECOND", ""}, {"NAME=FIRST", "NAME=SECOND"},
+		{"NAME=FIRST; NAME=FIRST", ""}, {"NAME=\"FIRST\"", ""}, {"NAME= FIRST ;", ""}, {"name=FIRST", "NAME =SECOND"}, {"NAME=FIRSTSECOND", ""},
+		{"x=NAME=FIRST", ""}, {"NAME=FIRST, NAME=SECOND", ""}, {"NAME-443=FIRST", ""}, {"NAME=FIRST=", ""}, {";;NAME=SECOND;", "=; NAME"},
+	} {
+		f.Add(lines[0], lines[1], uint(0))
+		f.Add(lines[0], lines[1], uint(50))
+	}
+	f.Fuzz(func(t *testing.T, one, two string, cut uint) {
+		replacer := strings.NewReplacer("NAME", site.SessionName(), "FIRST", values["FIRST"], "SECOND", values["SECOND"])
+		one, two = replacer.Replace(one), replacer.Replace(two)
+		if cut > 0 && uint(len(one)) > cut {
+			one = one[:cut] + one[cut+1:]
+		}
+		found, err := ring.FindSession(site, []string{one, two})
+		if err != nil && found != nil {
+			t.Fatalf("%+v in spite of %v", found, err)
+		}
+		if found == nil {
+			return
+		}
+		all := one + "\n" + two
+		// Browsers and servers take spaces off names and values.
+		shown := func(name string) bool {
+			return strings.Contains(strings.ReplaceAll(all, " ", ""), site.SessionName()+"="+values[name])
+		}
+		switch found.ID {
+		case first.ID:
+			if found.Subject != first.Subject || found.Token != first.Token || !shown("FIRST") {
+				t.Errorf("%q opens as %+v", all, found)
+			}
+		case second.ID:
+			if found.Subject != second.Subject || !shown("SECOND") {
+				t.Errorf("%q opens as %+v", all, found)
+			}
+		default:
+			t.Errorf("nobody sealed %+v", found)
+		}
+	})
+}
