@@ -53,21 +53,26 @@ func compare(ctx context.Context, o options, binary, dir string, w workload) (re
 		return result{}, err
 	}
 	defer endTenant()
-	directive := fmt.Sprintf("\tlogto_auth {\n\t\tendpoint %s\n\t\taudience %s\n\t\tscopes read:products\n%s\t}\n", tenant.Endpoint(), resource, w.lines)
-	if w.instead != "" {
-		directive = w.instead
-	}
-	tokens := w.tokens(tenant)
-	plain, err := newSide(ctx, o, dir, caddy(binary, ""), http.StatusOK, tokens)
+	plain, err := newSide(ctx, o, dir, caddy(binary, ""), http.StatusOK)
 	if err != nil {
 		return result{}, err
 	}
 	defer plain.end()
-	protected, err := newSide(ctx, o, dir, caddy(binary, directive), w.status, tokens)
+	protected, err := newSide(ctx, o, dir, caddy(binary, w.directive(tenant)), w.status)
 	if err != nil {
 		return result{}, err
 	}
 	defer protected.end()
+	var credentials []string
+	if w.people > 0 {
+		if credentials, err = sessions(ctx, tenant, protected.addr, w.people); err != nil {
+			return result{}, err
+		}
+	} else {
+		credentials = bearers(w.tokens(tenant))
+	}
+	plain.render(credentials)
+	protected.render(credentials)
 	if err := warmUp(plain, protected); err != nil {
 		return result{}, err
 	}
@@ -114,7 +119,7 @@ func startTenant(ctx context.Context, algorithm string) (*devtenant.Tenant, func
 	return tenant, func() { _ = server.Close() }, nil
 }
 
-func newSide(ctx context.Context, o options, dir string, setUp configure, status int, tokens []string) (*side, error) {
+func newSide(ctx context.Context, o options, dir string, setUp configure, status int) (*side, error) {
 	server, err := startServer(ctx, dir, setUp)
 	if err != nil {
 		return nil, err
@@ -124,15 +129,25 @@ func newSide(ctx context.Context, o options, dir string, setUp configure, status
 		server.stop()
 		return nil, err
 	}
-	s := &side{server: server, client: client, status: status}
-	for _, token := range tokens {
-		authorization := ""
+	return &side{server: server, client: client, status: status}, nil
+}
+
+// bearers are the header lines that show tokens.
+func bearers(tokens []string) []string {
+	lines := make([]string, len(tokens))
+	for i, token := range tokens {
 		if token != "" {
-			authorization = "Authorization: Bearer " + token + "\r\n"
+			lines[i] = "Authorization: Bearer " + token + "\r\n"
 		}
-		s.requests = append(s.requests, []byte("GET /products HTTP/1.1\r\nHost: "+server.addr+"\r\nUser-Agent: bench\r\nAccept: */*\r\n"+authorization+"\r\n"))
 	}
-	return s, nil
+	return lines
+}
+
+// render makes a request of each header line.
+func (s *side) render(credentials []string) {
+	for _, line := range credentials {
+		s.requests = append(s.requests, []byte("GET /products HTTP/1.1\r\nHost: "+s.addr+"\r\nUser-Agent: bench\r\nAccept: */*\r\n"+line+"\r\n"))
+	}
 }
 
 func (s *side) end() {

@@ -123,16 +123,18 @@ func comparePeer(ctx context.Context, o options, dir string, p found, w workload
 		return result{}, err
 	}
 	tokens := w.tokens(tenant)
-	plain, err := newSide(ctx, o, dir, p.site(p.program, nil), http.StatusOK, tokens)
+	plain, err := newSide(ctx, o, dir, p.site(p.program, nil), http.StatusOK)
 	if err != nil {
 		return result{}, err
 	}
 	defer plain.end()
-	protected, err := newSide(ctx, o, dir, p.site(p.program, check), w.status, tokens)
+	protected, err := newSide(ctx, o, dir, p.site(p.program, check), w.status)
 	if err != nil {
 		return result{}, err
 	}
 	defer protected.end()
+	plain.render(bearers(tokens))
+	protected.render(bearers(tokens))
 	r, err := examineAndMeasure(ctx, o, plain, protected, tenant, w)
 	if err != nil {
 		plain.end() // the logs are whole then

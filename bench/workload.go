@@ -35,6 +35,26 @@ type workload struct {
 
 	// tokens makes what the requests show in turn; an empty one is not shown.
 	tokens func(tenant *devtenant.Tenant) []string
+
+	// people sign in, in place of tokens, and identity says that the site asks
+	// for no access token of theirs.
+	people   int
+	identity bool
+}
+
+// directive is what stands in the protected site.
+func (w workload) directive(tenant *devtenant.Tenant) string {
+	if w.instead != "" {
+		return w.instead
+	}
+	asks, signIn := "\t\taudience "+resource+"\n\t\tscopes read:products\n", ""
+	if w.identity {
+		asks = ""
+	}
+	if w.people > 0 {
+		signIn = signInLine
+	}
+	return "\tlogto_auth {\n\t\tendpoint " + tenant.Endpoint() + "\n" + asks + w.lines + signIn + "\t}\n"
 }
 
 // In the workloads of first sights far more tokens come in turn than are kept,
@@ -51,33 +71,40 @@ const respond401 = "\theader {\n\t\tCache-Control no-store\n\t\tVary Authorizati
 // hot are the few tokens that come again and again: what sites see most. Peers
 // are measured with these.
 var hot = []workload{
-	{"hot, 16 tokens, ES384", "ES384", "", "", http.StatusOK, genuine(16)},
-	{"hot, 16 tokens, ES256", "ES256", "", "", http.StatusOK, genuine(16)},
-	{"hot, 16 tokens, RS256", "RS256", "", "", http.StatusOK, genuine(16)},
+	{name: "hot, 16 tokens, ES384", algorithm: "ES384", status: http.StatusOK, tokens: genuine(16)},
+	{name: "hot, 16 tokens, ES256", algorithm: "ES256", status: http.StatusOK, tokens: genuine(16)},
+	{name: "hot, 16 tokens, RS256", algorithm: "RS256", status: http.StatusOK, tokens: genuine(16)},
 }
 
 // yardsticks are Caddy's own directives in the place of this one: what any
 // handler costs that adds the same Vary, or gives the same answer.
 var yardsticks = []workload{
-	{"Caddy's header directive", "ES384", "", "\theader Vary Authorization\n", http.StatusOK, genuine(16)},
-	{"Caddy's respond with 401", "ES384", "", respond401, http.StatusUnauthorized, same("")},
+	{name: "Caddy's header directive", algorithm: "ES384", instead: "\theader Vary Authorization\n", status: http.StatusOK, tokens: genuine(16)},
+	{name: "Caddy's respond with 401", algorithm: "ES384", instead: respond401, status: http.StatusUnauthorized, tokens: same("")},
 }
 
-var workloads = slices.Concat(yardsticks, hot, []workload{
-	{"hot, 10,000 tokens, ES256", "ES256", "", "", http.StatusOK, genuine(10_000)},
-	{"no token", "ES384", "", "", http.StatusUnauthorized, same("")},
-	{"opaque token", "ES384", "", "", http.StatusUnauthorized, same(strings.Repeat("a", 43))},
-	{"malformed", "ES384", "", "", http.StatusUnauthorized, same(strings.Repeat("a", 100) + "." + strings.Repeat("b", 400) + "." + strings.Repeat("c", 128))},
-	{"wrong alg", "ES384", "", "", http.StatusUnauthorized, signed(map[string]any{"alg": "HS256"}, devtenant.TokenRequest{})},
-	{"wrong typ", "ES384", "", "", http.StatusUnauthorized, signed(map[string]any{"typ": "JWT"}, devtenant.TokenRequest{})},
-	{"wrong iss", "ES384", "", "", http.StatusUnauthorized, signed(nil, devtenant.TokenRequest{Issuer: "https://other.example/oidc"})},
-	{"expired", "ES384", "", "", http.StatusUnauthorized, signed(nil, devtenant.TokenRequest{ExpiresIn: -time.Hour})},
-	{"unknown kid", "ES384", "", "", http.StatusUnauthorized, unknownKeys},
-	{"forged, ES384", "ES384", "", "", http.StatusUnauthorized, forged("ES384")},
-	{"forged, ES256", "ES256", "", "", http.StatusUnauthorized, forged("ES256")},
-	{"first sight, ES384", "ES384", keepsFewLines, "", http.StatusOK, genuine(firstSights)},
-	{"first sight, ES256", "ES256", keepsFewLines, "", http.StatusOK, genuine(firstSights)},
-	{"first sight, RS256", "RS256", keepsFewLines, "", http.StatusOK, genuine(firstSights)},
+// signedIn are browsers with a session each: to a site that asks who it is, and
+// to one that asks for an access token.
+var signedIn = []workload{
+	{name: "session, 16 people", algorithm: "ES384", status: http.StatusOK, people: 16, identity: true},
+	{name: "session, API, 16 people", algorithm: "ES384", status: http.StatusOK, people: 16},
+}
+
+var workloads = slices.Concat(yardsticks, hot, signedIn, []workload{
+	{name: "hot, 10,000 tokens, ES256", algorithm: "ES256", status: http.StatusOK, tokens: genuine(10_000)},
+	{name: "no token", algorithm: "ES384", status: http.StatusUnauthorized, tokens: same("")},
+	{name: "opaque token", algorithm: "ES384", status: http.StatusUnauthorized, tokens: same(strings.Repeat("a", 43))},
+	{name: "malformed", algorithm: "ES384", status: http.StatusUnauthorized, tokens: same(strings.Repeat("a", 100) + "." + strings.Repeat("b", 400) + "." + strings.Repeat("c", 128))},
+	{name: "wrong alg", algorithm: "ES384", status: http.StatusUnauthorized, tokens: signed(map[string]any{"alg": "HS256"}, devtenant.TokenRequest{})},
+	{name: "wrong typ", algorithm: "ES384", status: http.StatusUnauthorized, tokens: signed(map[string]any{"typ": "JWT"}, devtenant.TokenRequest{})},
+	{name: "wrong iss", algorithm: "ES384", status: http.StatusUnauthorized, tokens: signed(nil, devtenant.TokenRequest{Issuer: "https://other.example/oidc"})},
+	{name: "expired", algorithm: "ES384", status: http.StatusUnauthorized, tokens: signed(nil, devtenant.TokenRequest{ExpiresIn: -time.Hour})},
+	{name: "unknown kid", algorithm: "ES384", status: http.StatusUnauthorized, tokens: unknownKeys},
+	{name: "forged, ES384", algorithm: "ES384", status: http.StatusUnauthorized, tokens: forged("ES384")},
+	{name: "forged, ES256", algorithm: "ES256", status: http.StatusUnauthorized, tokens: forged("ES256")},
+	{name: "first sight, ES384", algorithm: "ES384", lines: keepsFewLines, status: http.StatusOK, tokens: genuine(firstSights)},
+	{name: "first sight, ES256", algorithm: "ES256", lines: keepsFewLines, status: http.StatusOK, tokens: genuine(firstSights)},
+	{name: "first sight, RS256", algorithm: "RS256", lines: keepsFewLines, status: http.StatusOK, tokens: genuine(firstSights)},
 })
 
 // same is one token again and again.
