@@ -80,6 +80,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 // credential returns the token of a request: one that it shows, or that of its
 // session.
 func (h *Handler) credential(state *requestState, r *http.Request) (credential, *Refusal) {
+	if h.signIn != nil && !h.sources.areShown(r) {
+		return h.signIn.credential(state, r, nil)
+	}
 	found, refusal := h.sources.find(r)
 	if h.signIn == nil || refusal == nil || !refusal.anonymous() {
 		return found, refusal

@@ -100,7 +100,7 @@ func addVary(header http.Header, names []string) {
 // does (RFC 9111 section 3.5). For a browser with a session it also writes the
 // session's cookie if that has to be.
 func servePrivately(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, from *browser) error {
-	private := &privateWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, browser: from}
+	private := &privateWriter{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, browser: from}
 	err := next.ServeHTTP(private, r)
 	if !private.wroteHeader {
 		// The server or an error route will write it.
@@ -112,9 +112,11 @@ func servePrivately(w http.ResponseWriter, r *http.Request, next caddyhttp.Handl
 // privateWriter changes Cache-Control when the header is written, which is
 // when nobody behind it can change it any more.
 type privateWriter struct {
-	*caddyhttp.ResponseWriterWrapper
+	caddyhttp.ResponseWriterWrapper
 	browser     *browser // nil: none with a session
 	wroteHeader bool
+
+	cacheControl [1]string // of the answer, in one piece with the writer
 }
 
 // finish changes the header for the last time.
@@ -124,7 +126,11 @@ func (w *privateWriter) finish(status int) {
 		// Else the back button would show it to whoever comes after a sign-out. A
 		// 304, which has no type, changes what the browser has stored of the page
 		// (RFC 9111 section 4.3.4).
-		header["Cache-Control"] = []string{"private, no-cache"}
+		w.cacheControl[0] = "private, no-cache"
+		header["Cache-Control"] = w.cacheControl[:]
+	} else if len(header["Cache-Control"]) == 0 {
+		w.cacheControl[0] = "private"
+		header["Cache-Control"] = w.cacheControl[:]
 	} else {
 		makePrivate(header)
 	}

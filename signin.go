@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -49,6 +50,8 @@ type signIn struct {
 
 	// ownOrigin lets only this site's pages sign people out.
 	ownOrigin *originGuard
+
+	lastOrigin atomic.Pointer[requestedOrigin] // of the last request
 
 	leftOut sync.Once // the warning about claims that do not fit into a cookie
 
@@ -204,6 +207,9 @@ type origin struct {
 // sends.
 func (s *signIn) origin(r *http.Request) (origin, error) {
 	secure := reachedByHTTPS(r)
+	if last := s.lastOrigin.Load(); last != nil && last.requested == r.Host && last.secure == secure {
+		return last.origin, nil
+	}
 	site, err := session.NewSite(r.Host, secure)
 	if err != nil {
 		return origin{}, err
@@ -212,7 +218,16 @@ func (s *signIn) origin(r *http.Request) (origin, error) {
 	if secure {
 		scheme = "https"
 	}
-	return origin{site, secure, scheme}, nil
+	at := origin{site, secure, scheme}
+	// One is enough for nearly all sites. The Host may be part of a longer text.
+	s.lastOrigin.Store(&requestedOrigin{strings.Clone(r.Host), at})
+	return at, nil
+}
+
+// requestedOrigin is the origin that a Host stands for.
+type requestedOrigin struct {
+	requested string
+	origin
 }
 
 // reachedByHTTPS reports whether a browser uses https, to Caddy or to a proxy

@@ -106,12 +106,12 @@ func (s *signIn) isGood(b *browser, r *http.Request) bool {
 }
 
 // credential is the session's token, for a request that shows no other. lacks
-// is what the request lacks without a session.
+// is what the request lacks without a session, or nil if it shows nothing at all.
 func (s *signIn) credential(state *requestState, r *http.Request, lacks *Refusal) (credential, *Refusal) {
 	b := state.browser
 	_, refusal := s.find(b, r)
 	switch {
-	case refusal != nil && refusal.Reason == ReasonNoSession && lacks.Reason == ReasonUnsupportedScheme:
+	case refusal != nil && refusal.Reason == ReasonNoSession && lacks != nil && lacks.Reason == ReasonUnsupportedScheme:
 		return credential{}, lacks
 	case refusal != nil:
 		return credential{}, refusal
@@ -138,7 +138,7 @@ func (s *signIn) obtain(b *browser, r *http.Request, refused session.Token) (cre
 	if !b.cookie.Covers(wanted.targetScopes, wanted.targetResources) {
 		return credential{}, s.refuseToken(b, &session.TokenError{Kind: session.NotAskedFor}, targets)
 	}
-	var failure *session.TokenError
+	var failed error
 	for _, target := range targets {
 		access, err := s.app.refresher.Replace(r.Context(), b.cookie, target, refused)
 		if err == nil {
@@ -148,12 +148,14 @@ func (s *signIn) obtain(b *browser, r *http.Request, refused session.Token) (cre
 			// Logto has rotated the refresh token, but its answer is no good.
 			s.offer(b, access.Session, wanted)
 		}
-		if !errors.As(err, &failure) {
-			failure = &session.TokenError{Kind: session.Unavailable, Err: err}
-		}
-		if failure.Kind != session.NotMember {
+		failed = err
+		if failure, ok := errors.AsType[*session.TokenError](err); !ok || failure.Kind != session.NotMember {
 			break
 		}
+	}
+	failure, ok := errors.AsType[*session.TokenError](failed)
+	if !ok {
+		failure = &session.TokenError{Kind: session.Unavailable, Err: failed}
 	}
 	return credential{}, s.refuseToken(b, failure, targets)
 }

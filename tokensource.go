@@ -116,6 +116,17 @@ func (s tokenSources) find(r *http.Request) (credential, *Refusal) {
 	}
 }
 
+// areShown reports whether there is anything in one of the places. To know that
+// a browser shows none must cost nothing.
+func (s tokenSources) areShown(r *http.Request) bool {
+	for _, source := range s {
+		if len(source.values(r)) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // values returns what stands in this place of the request.
 func (s TokenSource) values(r *http.Request) []string {
 	switch s.From {

@@ -89,7 +89,10 @@ func StripCookies(lines []string) []string {
 	if first == len(lines) {
 		return lines
 	}
-	kept := append(make([]string, 0, len(lines)), lines[:first]...)
+	var kept []string // often there is no other cookie
+	if first > 0 {
+		kept = append(kept, lines[:first]...)
+	}
 	for _, line := range lines[first:] {
 		if holdsOurs(line) {
 			if line = stripLine(line); line == "" {

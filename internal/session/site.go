@@ -62,25 +62,26 @@ func NewSite(host string, secure bool) (Site, error) {
 	return site, nil
 }
 
+var errHost = errors.New("the Host is not a name or an IP address with an optional port")
+
 // splitHost parts a Host into its name and port.
 func splitHost(host string) (name, port string, err error) {
-	bad := errors.New("the Host is not a name or an IP address with an optional port")
 	name = host
 	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
 		name, port = host[:i], host[i+1:]
 		if number, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(number, 10) != port {
-			return "", "", bad
+			return "", "", errHost
 		}
 	}
 	if inside, ok := strings.CutPrefix(name, "["); ok {
 		inside, ok = strings.CutSuffix(inside, "]")
 		if address, err := netip.ParseAddr(inside); !ok || err != nil || !address.Is6() || address.Zone() != "" {
-			return "", "", bad
+			return "", "", errHost
 		}
 		return inside, port, nil
 	}
 	if name == "" || len(name) > 253 || strings.ContainsFunc(name, isNoHostCharacter) {
-		return "", "", bad
+		return "", "", errHost
 	}
 	return name, port, nil
 }
