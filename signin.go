@@ -238,9 +238,11 @@ func reachedByHTTPS(r *http.Request) bool {
 	if r.TLS != nil {
 		return true
 	}
+	if forwarded := r.Header["X-Forwarded-Proto"]; !isOnly(forwarded, "https") {
+		return false
+	}
 	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
-	forwarded := r.Header["X-Forwarded-Proto"]
-	return trusted && len(forwarded) == 1 && forwarded[0] == "https"
+	return trusted
 }
 
 // address is the origin as a URL, which is base_url's host if there is one.

@@ -207,7 +207,10 @@ func (s *server) caddyfile() string {
 			format filter {
 				request>uri query {
 					replace access_token REDACTED
+					replace code REDACTED
+					replace state REDACTED
 				}
+				resp_headers>Location delete
 				wrap json
 			}
 		}
@@ -216,6 +219,7 @@ func (s *server) caddyfile() string {
 	for _, site := range sites {
 		b.WriteString(site.caddyfile(s.generation, s.upstream))
 	}
+	b.WriteString(membersCaddyfile)
 	b.WriteString("}\n")
 	return b.String()
 }

@@ -74,6 +74,7 @@ type soak struct {
 	upstream *upstream
 	pool     *pool
 	clients  []*client
+	crowd    *crowd
 
 	tickets chan struct{} // one for each request
 
@@ -89,11 +90,12 @@ func TestSoak(t *testing.T) {
 		t.Skip("needs minutes: run `make soak`")
 	}
 	s := &soak{T: t, tickets: make(chan struct{}), refused: map[string]int{}}
-	s.tenant = newTenant(devtenanttest.NewServer(t, devtenant.Options{}))
+	s.tenant = newTenant(devtenanttest.NewServer(t, devtenant.Options{TokenTTL: tokenLife}))
 	s.upstream = startUpstream(t)
 	s.pool = newPool(s.tenant)
 	s.server = startServer(t, s.tenant, s.upstream, s.pool.secrets)
 	s.clients = newClients(t, s.server)
+	s.crowd = newCrowd(t, s)
 
 	// What a run leaves behind shows against a Caddy that has seen everything
 	// once.
@@ -103,6 +105,7 @@ func TestSoak(t *testing.T) {
 	after := s.rest()
 	s.report(before, after)
 	s.judge(before, after)
+	s.crowd.judge()
 }
 
 // traffic sends requests for a time, with all that goes on beside them.
@@ -136,6 +139,9 @@ func (s *soak) traffic(lasts time.Duration) {
 	every(measureEvery, func() { s.peak = s.peak.most(s.server.measure(s.T)) })
 	for i := range s.clients {
 		clients.Go(func() { s.run(s.clients[i], stop) })
+	}
+	for _, p := range s.crowd.persons {
+		clients.Go(func() { p.live(stop) })
 	}
 	timer := time.NewTimer(lasts)
 	defer timer.Stop()
