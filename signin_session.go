@@ -362,13 +362,11 @@ func (b *browser) writeCookie(header http.Header, status int) {
 	if s == nil || b.wrote || b.newest == nil {
 		return
 	}
-	now := s.handler.now()
 	newest := b.newest
-	idle := time.Duration(s.Idle)
 	switch {
 	case newest != b.cookie && newest.SealedAt.After(b.cookie.SealedAt):
-	case newest.IsDue(now, idle):
-		newest = newest.Renewed(now)
+	case newest.IsDue(b.came, time.Duration(s.Idle)): // nearly never, so that is not worth another look at the clock
+		newest = newest.Renewed(s.handler.now())
 	default:
 		return
 	}
@@ -382,7 +380,7 @@ func (b *browser) writeCookie(header http.Header, status int) {
 		return
 	}
 	b.wrote = true
-	header.Add("Set-Cookie", b.at.SetSession(value, s.maxAge(newest, now)))
+	header.Add("Set-Cookie", b.at.SetSession(value, s.maxAge(newest, s.handler.now())))
 }
 
 // maxAge is how long a browser keeps the cookie: as long as the session can
