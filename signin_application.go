@@ -42,11 +42,12 @@ const (
 	maxIdentityBytes = 32 << 20
 )
 
-// endings is what all apps of one tenant share: the list of ended sessions, and
-// the bound on token requests.
+// endings is what all apps of one tenant share: the list of ended sessions, the
+// codes that were exchanged, and the bound on token requests.
 type endings struct {
 	list    *session.List
 	gate    *session.Gate
+	ledger  *session.Ledger[signedIn] // here, since no change of a setting may make a code come twice
 	configs configs.Lent[App]
 	life    context.Context
 	end     context.CancelFunc
@@ -69,6 +70,7 @@ func (e *endings) lastFor(lifetime time.Duration) {
 func newEndings(issuer string) *endings {
 	e := &endings{gate: session.NewGate()}
 	e.life, e.end = context.WithCancel(context.Background())
+	e.ledger = session.NewLedger[signedIn](e.life, systemClock)
 	digest := sha256.Sum256([]byte(issuer))
 	e.list = session.NewList(session.ListOptions{
 		Prefix:   endedPrefix + hex.EncodeToString(digest[:16]),
@@ -135,7 +137,6 @@ type application struct {
 
 	ring       *session.KeyRing
 	endpoint   *tokenendpoint.Client
-	ledger     *session.Ledger[signedIn]
 	refresher  *session.Refresher
 	identities *memory.Memory[*AuthInfo]
 	validator  validator
@@ -209,7 +210,6 @@ func newApplication(s *applicationSettings, shared *endings) (*application, erro
 		algorithms: s.rules.algorithms, issuers: []string{a.issuer}, leeway: s.rules.leeway,
 	}}
 	a.identities = memory.New[*AuthInfo](maxIdentities, maxIdentityBytes)
-	a.ledger = session.NewLedger[signedIn](a.life, systemClock)
 	a.refresher = session.NewRefresher(a.life, session.RefresherOptions{
 		Endpoint: a.endpoint.ForSessions(a.verifyRefreshed),
 		Gate:     shared.gate,
