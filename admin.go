@@ -16,8 +16,9 @@ func init() {
 	caddy.RegisterModule(new(adminAPI))
 }
 
-// adminAPI serves the state of the tenants' keys under Caddy's admin API. It
-// shows public keys, addresses and times, and nothing of any request.
+// adminAPI serves the state of the tenants' keys and the lists of revocations
+// under Caddy's admin API. It shows public keys, addresses, ids and times, and
+// nothing of any request.
 type adminAPI struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -30,6 +31,7 @@ func (*adminAPI) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{
 		{Pattern: "/logto_auth/tenants", Handler: caddy.AdminHandlerFunc(serveTenants)},
 		{Pattern: "/logto_auth/tenants/refresh", Handler: caddy.AdminHandlerFunc(refreshTenants)},
+		{Pattern: "/logto_auth/revocations", Handler: caddy.AdminHandlerFunc(serveRevocations)},
 	}
 }
 

@@ -82,6 +82,11 @@ func init() {
 //	    fetch_timeout         <duration>
 //	    trusted_ca_file       <path>
 //	    insecure_http
+//	    revocation {
+//	        keep           <duration>
+//	        webhook_secret <key>
+//	        path           <prefix>
+//	    }
 //	    report_only
 //	}
 //
@@ -163,8 +168,8 @@ func authRoutes(h httpcaddyfile.Helper, handler *Handler, matcher caddy.ModuleMa
 		order.add(pattern, route)
 		routes = append(routes, newRoute(route, metadataName, handler.metadata()))
 	}
-	if handler.SignIn != nil {
-		routes = append(routes, signInRoute(handler))
+	if path := handler.endpointsPath(); path != "" {
+		routes = append(routes, endpointsRoute(handler, path))
 	}
 	auth := newRoute(underAnyReading(matcher, order), authDirective, handler)
 	if len(handler.ForwardClaims) > 0 {
@@ -186,13 +191,25 @@ func authRoutes(h httpcaddyfile.Helper, handler *Handler, matcher caddy.ModuleMa
 	return routes
 }
 
-// signInRoute gives the route that answers the endpoints of a sign_in. It comes
-// first: with a matcher, or for a path that a rewrite has changed, other
-// logto_auth directives of the block might refuse a callback.
-func signInRoute(handler *Handler) httpcaddyfile.ConfigValue {
+// endpointsPath is the path below which the handler has endpoints of its own, or
+// "". Defaults need not be applied.
+func (h *Handler) endpointsPath() string {
+	switch {
+	case h.SignIn != nil:
+		return cmp.Or(h.SignIn.Path, defaultSignInPath)
+	case h.Revocation != nil && h.Revocation.WebhookSecret != "":
+		return cmp.Or(h.Revocation.Path, defaultSignInPath)
+	}
+	return ""
+}
+
+// endpointsRoute gives the route that answers the endpoints of sign_in and
+// revocation. It comes first: with a matcher, or for a path that a rewrite has
+// changed, other logto_auth directives of the block might refuse a callback.
+func endpointsRoute(handler *Handler, path string) httpcaddyfile.ConfigValue {
 	return newRoute(caddy.ModuleMap{
-		matcherName: caddyconfig.JSON(MatchSignIn{Path: cmp.Or(handler.SignIn.Path, defaultSignInPath)}, nil),
-		"path":      sortKey(strings.Repeat("~", 200)),
+		endpointsName: caddyconfig.JSON(MatchEndpoints{Path: path}, nil),
+		"path":        sortKey(strings.Repeat("~", 200)),
 	}, endpointsName, handler)
 }
 
@@ -305,6 +322,9 @@ func (h *Handler) inherit(global *Handler) {
 	h.CacheSize = cmp.Or(h.CacheSize, global.CacheSize)
 	h.Realm = cmp.Or(h.Realm, global.Realm)
 	h.Errors = cmp.Or(h.Errors, global.Errors)
+	if global.Revocation != nil {
+		h.Revocation = h.Revocation.inherit(global.Revocation)
+	}
 }
 
 // namesTenant reports whether any of the settings that name a tenant is set.

@@ -36,6 +36,7 @@ var handlerSettings = map[string]setting[Handler]{
 	"audience_mismatch":     {parse: func(h *Handler, a args) error { return a.status(&h.AudienceMismatch) }},
 	"errors":                {parse: func(h *Handler, a args) error { return a.text(&h.Errors) }},
 	"realm":                 {parse: func(h *Handler, a args) error { return a.text(&h.Realm) }},
+	"revocation":            {block: true, parse: func(h *Handler, a args) error { return a.revocation(&h.Revocation) }},
 	"report_only":           {parse: func(h *Handler, a args) error { return a.flag(&h.ReportOnly) }},
 
 	"algorithms": {parse: func(h *Handler, a args) error { return a.list(&h.Algorithms) }},
@@ -58,7 +59,7 @@ var globalSettings = only(
 	"endpoint", "issuer", "jwks_uri", "jwks_file", "trusted_ca_file", "insecure_http",
 	"algorithms", "token_type", "leeway", "cache_size",
 	"refresh_interval", "refresh_cooldown", "max_stale", "fetch_timeout",
-	"realm", "errors",
+	"realm", "errors", "revocation",
 )
 
 // requireSettings are the subdirectives of logto_require.

@@ -247,7 +247,7 @@ func TestEveryGlobalSettingIsInherited(t *testing.T) {
 		"endpoint": "https://tenant.example", "issuer": "https://tenant.example/oidc", "jwks_uri": "https://tenant.example/keys",
 		"jwks_file": "keys.json", "trusted_ca_file": "ca.pem", "insecure_http": "", "algorithms": "ES256", "token_type": "any",
 		"leeway": "1s", "cache_size": "7", "refresh_interval": "1m", "refresh_cooldown": "2s", "max_stale": "3h", "fetch_timeout": "4s",
-		"realm": "here", "errors": "handle_errors",
+		"realm": "here", "errors": "handle_errors", "revocation": "{\nkeep 2h\n}",
 	}
 	for name := range globalSettings {
 		value, known := values[name]
@@ -281,6 +281,7 @@ func FuzzCaddyfile(f *testing.F) {
 		"audience https://a.example\nresource_metadata {\nresource https://a.example\nscopes a\nname \"A b\"\n}",
 		"audience a {\n}\n",
 		"sign_in app {env.SECRET} {\npath /in\noffline off\nidle 1h\nbase_url https://a.example\nsession_key {env.KEY}\nforward_token\n}\naudience a",
+		"audience a\nrevocation {\nkeep 1h\nwebhook_secret {env.KEY}\npath /hooks\n}",
 		"leeway -1s\ncache_size 0\nmax_stale 0s\nrefresh_interval 0s",
 		"forward_claim sub X-User\nforward_claim sub x_user\nrealm \"\x7f\"",
 		"audience a\naudience b\nunknown",

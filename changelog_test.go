@@ -28,7 +28,7 @@ func TestChangelogNamesEverythingThatCountsAsAPI(t *testing.T) {
 	for word := range handlerSettings {
 		named("subdirective", word)
 	}
-	for _, module := range []any{Handler{}, Require{}, StripIdentity{}, Metadata{}, ClaimRequirement{}, TokenSource{}, ForwardClaim{}, ResourceMetadata{}, SignIn{}, keys.Status{}, keys.KeyStatus{}} {
+	for _, module := range []any{Handler{}, Require{}, StripIdentity{}, Metadata{}, ClaimRequirement{}, TokenSource{}, ForwardClaim{}, ResourceMetadata{}, SignIn{}, Revocation{}, revocation{}, keys.Status{}, keys.KeyStatus{}} {
 		for _, field := range reflect.VisibleFields(reflect.TypeOf(module)) {
 			if key, _, _ := strings.Cut(field.Tag.Get("json"), ","); key != "" && key != "-" {
 				named("JSON key", key)
@@ -46,7 +46,7 @@ func TestChangelogNamesEverythingThatCountsAsAPI(t *testing.T) {
 	for metric := range registeredMetrics(t) {
 		named("metric", metric)
 	}
-	for _, command := range []*cobra.Command{checkCommand(), explainCommand()} {
+	for _, command := range []*cobra.Command{checkCommand(), explainCommand(), revokeCommand()} {
 		named("command", "caddy logto-auth "+command.Name())
 		for _, flag := range regexp.MustCompile(`--[\w-]+`).FindAllString(command.Flags().FlagUsages(), -1) {
 			named("flag", flag)

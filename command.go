@@ -29,22 +29,23 @@ func command() caddycmd.Command {
 	return caddycmd.Command{
 		Name:  "logto-auth",
 		Usage: "<command>",
-		Short: "Finds out why a Logto tenant or a token is not accepted",
+		Short: "Finds out why a Logto tenant or a token is not accepted, and revokes tokens",
 		Long: `
 Answers two questions of whoever runs a site with logto_auth: can this machine
-use the tenant (check), and what does my config say of this token (explain).
+use the tenant (check), and what does my config say of this token (explain). It
+also ends tokens and sessions of a running Caddy (revoke).
 
-Both exit with 0 for yes, 1 for no and 2 for a mistake in the command's use.
+All exit with 0 for yes, 1 for no and 2 for a mistake in the command's use.
 `,
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.Args = cobra.ArbitraryArgs // or cobra would answer 0 to an unknown command
 			cmd.RunE = func(cmd *cobra.Command, args []string) error {
 				if len(args) > 0 {
-					return usageError(cmd, fmt.Errorf("there is no command %q; there are check and explain", args[0]))
+					return usageError(cmd, fmt.Errorf("there is no command %q; there are check, explain and revoke", args[0]))
 				}
 				return cmd.Help()
 			}
-			cmd.AddCommand(checkCommand(), explainCommand())
+			cmd.AddCommand(checkCommand(), explainCommand(), revokeCommand())
 		},
 	}
 }

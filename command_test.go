@@ -342,7 +342,7 @@ func TestCommandsRefuseWrongUse(t *testing.T) {
 		arguments   []string
 		want        string
 	}{
-		{"unknown command", "", []string{"explian"}, "there are check and explain"},
+		{"unknown command", "", []string{"explian"}, "there are check, explain and revoke"},
 		{"unknown flag", "", []string{"check", "--endpiont", "x"}, "unknown flag"},
 		{"no tenant", "", []string{"check"}, "--endpoint"},
 		{"tenant without scheme", "", []string{"check", "--endpoint", "tenant.example.com"}, "the URL is not absolute"},

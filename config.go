@@ -103,6 +103,7 @@ func (h *Handler) problems(at stage) []settingError {
 	h.vetTrustedOrigins(f)
 	h.vetForwardClaims(f)
 	h.vetResourceMetadata(f)
+	h.vetRevocation(f)
 	h.vetAnswers(f)
 	h.vetTimes(f)
 	h.vetSignIn(f)

@@ -87,6 +87,9 @@ func (h *Handler) applyDefaults() {
 	if h.SignIn != nil {
 		h.SignIn.applyDefaults()
 	}
+	if h.Revocation != nil {
+		h.Revocation.applyDefaults(h.SignIn)
+	}
 	setDefault(&h.Errors, errorsJSON)
 	setDefault(&h.RefreshInterval, defaultRefreshInterval)
 	setDefault(&h.RefreshCooldown, defaultRefreshCooldown)

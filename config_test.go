@@ -383,7 +383,7 @@ func TestEveryFieldIsInAGolden(t *testing.T) {
 	seen := goldenKeys(t)
 	for _, typ := range []reflect.Type{
 		reflect.TypeFor[Handler](), reflect.TypeFor[Require](), reflect.TypeFor[ResourceMetadata](), reflect.TypeFor[Metadata](),
-		reflect.TypeFor[ClaimRequirement](), reflect.TypeFor[TokenSource](), reflect.TypeFor[ForwardClaim](), reflect.TypeFor[SignIn](),
+		reflect.TypeFor[ClaimRequirement](), reflect.TypeFor[TokenSource](), reflect.TypeFor[ForwardClaim](), reflect.TypeFor[SignIn](), reflect.TypeFor[Revocation](),
 	} {
 		for field := range typ.Fields() {
 			key, _, _ := strings.Cut(field.Tag.Get("json"), ",")

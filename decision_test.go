@@ -18,14 +18,15 @@ import (
 // decisionSites are the settings of the sites in the table, by host. Each is
 // served twice: as it is, and as e.<host> with errors handle_errors.
 var decisionSites = map[string]string{
-	"global": "audience https://api.example.com\nscopes read write",
-	"org":    "organization org-1\nscopes read",
-	"orgapi": "audience https://api.example.com\norganization org-1\nany_scope read list",
-	"claim":  "audience https://api.example.com\nclaim role admin",
-	"maxage": "audience https://api.example.com\nmax_age 1m",
-	"places": "audience https://api.example.com\nscopes read\ntoken_from cookie session\ntoken_from query access_token\ntoken_from header",
-	"realm":  "audience https://api.example.com\nrealm \"My API\"\naudience_mismatch 401",
-	"strict": "audience https://api.example.com\nalgorithms RS256 ES256",
+	"global":  "audience https://api.example.com\nscopes read write",
+	"org":     "organization org-1\nscopes read",
+	"orgapi":  "audience https://api.example.com\norganization org-1\nany_scope read list",
+	"claim":   "audience https://api.example.com\nclaim role admin",
+	"maxage":  "audience https://api.example.com\nmax_age 1m",
+	"places":  "audience https://api.example.com\nscopes read\ntoken_from cookie session\ntoken_from query access_token\ntoken_from header",
+	"realm":   "audience https://api.example.com\nrealm \"My API\"\naudience_mismatch 401",
+	"revoked": "audience https://api.example.com\nrevocation",
+	"strict":  "audience https://api.example.com\nalgorithms RS256 ES256",
 }
 
 // decisionCaddyfile serves the sites in front of a page that says who is there.
@@ -140,6 +141,9 @@ func decisions(tenant *devtenanttest.Server) []decision {
 		{"empty client_id", "global", bearer(user(map[string]any{"client_id": ""})), 401, invalid, ReasonMissingClaim, invalidToken, logged{sub: "user-1", kid: kid, hint: "ID token"}, false},
 		{"too old", "maxage", bearer(user(map[string]any{"iat": in(-2 * time.Minute)})), 401, invalid, ReasonTooOld, invalidToken, hint(claimed, "max_age"), false},
 		{"no iat for max_age", "maxage", bearer(user(map[string]any{"iat": nil})), 401, invalid, ReasonMissingClaim, invalidToken, hint(claimed, "iat"), false},
+		{"suspended", "revoked", bearer(with(user(nil), func(r *devtenant.TokenRequest) {
+			r.Subject, r.Extra = "suspended", map[string]any{"iat": in(-time.Minute)}
+		})), 401, invalid, ReasonRevoked, invalidToken, logged{"suspended", "app-1", kid, true, "list of revocations"}, false},
 		{"sender-constrained", "global", bearer(user(map[string]any{"cnf": map[string]any{"jkt": "x"}})), 401, invalid, ReasonBoundToken, invalidToken, hint(claimed, "cnf"), false},
 		{"control character in sub", "global", bearer(user(map[string]any{"sub": "user-1\n\x1b[31m"})), 401, invalid, ReasonMalformedToken, invalidToken, logged{sub: "user-1\ufffd\ufffd[31m", clientID: "app-1", kid: kid}, false},
 
@@ -191,7 +195,9 @@ func startDecisions(t *testing.T) (*caddytest.Server, *devtenanttest.Server) {
 	down.SetFault(devtenant.Down)
 	sites := maps.Clone(decisionSites)
 	sites["down"] = "endpoint " + down.URL + "\nissuer " + tenant.Issuer() + "\naudience https://api.example.com"
-	return caddytest.Start(t, decisionCaddyfile(tenant.URL, sites)), tenant
+	server := caddytest.Start(t, decisionCaddyfile(tenant.URL, sites))
+	revoke(t, revocation{Issuer: tenant.Issuer(), Subject: "suspended"})
+	return server, tenant
 }
 
 func TestDecisions(t *testing.T) {

@@ -30,8 +30,8 @@ func (c certainty) not() certainty { return yes - c }
 // part of the request that it sees.
 var urlMatchers = map[string]requestPart{
 	"host": fixedPart, "protocol": fixedPart,
-	matcherName: fixedPart, // it looks at the request as the client sent it
-	"path":      urlPart, "path_regexp": urlPart, "query": urlPart,
+	endpointsName: fixedPart, // it looks at the request as the client sent it
+	"path":        urlPart, "path_regexp": urlPart, "query": urlPart,
 	"method": methodPart,
 }
 

@@ -276,7 +276,7 @@ func (e *walker) ask(directive string, settings map[string]json.RawMessage, at p
 	}
 	var told *explanation
 	switch handler := module.(type) {
-	case *SignInEndpoints:
+	case *Endpoints:
 		at, _ = e.askEndpoint(&handler.Handler, at)
 		return at, nil
 	case *Handler:

@@ -139,16 +139,19 @@ func (v *visitorAnswer) write(w *strings.Builder, p palette) {
 // below explains a request for one of the endpoints, which no token decides. It
 // returns nil if it is for none of them.
 func (h *Handler) below(r *http.Request) *explanation {
-	if h.signIn == nil {
+	if h.ownPath == "" {
 		return nil
 	}
-	name, below := belowPath(r, h.signIn.Path)
+	name, below := belowPath(r, h.ownPath)
 	if !below {
 		return nil
 	}
-	told := &explanation{Directive: authDirective, Outcome: verdictEndpoint, Endpoint: r.Method + " " + h.signIn.Path + "/" + name}
-	found, known := endpoints[name]
-	_, err := h.signIn.origin(r)
+	told := &explanation{Directive: authDirective, Outcome: verdictEndpoint, Endpoint: r.Method + " " + h.ownPath + "/" + name}
+	found, known := h.endpoint(name)
+	var err error
+	if found.personal {
+		_, err = h.signIn.origin(r)
+	}
 	switch {
 	case !known:
 		told.Status, told.Hint = http.StatusNotFound, "there is no endpoint of this name"
@@ -169,6 +172,9 @@ var endpointHints = map[string]string{
 	"session":    "it tells a page who is signed in, or 401",
 	"sign-out":   "it signs a person out who asks for it from this site, and shows a button to others",
 	"signed-out": "it is where a sign-out ends",
+
+	"back-channel-logout": "Logto tells it of sign-outs",
+	webhookName:           "it takes webhooks of Logto that are signed with webhook_secret",
 }
 
 // askEndpoint lets a handler of ours answer if the request is for one of the

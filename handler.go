@@ -26,8 +26,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	addVary(w.Header(), h.vary)
 	if h.signIn != nil {
 		state.takeCookies(r, h.now())
-		if name, below := belowPath(r, h.signIn.Path); below {
-			return h.signIn.serve(w, r, state, name)
+	}
+	if h.ownPath != "" {
+		if name, below := belowPath(r, h.ownPath); below {
+			return h.serveEndpoint(w, r, state, name)
 		}
 	}
 
@@ -110,7 +112,10 @@ func (h *Handler) admit(state *requestState, r *http.Request, found *credential)
 		var other credential
 		if other, refusal = h.signIn.replace(state.browser, r, *found); refusal == nil {
 			*found = other
-			if info, organization, refusal = h.decide(r, other); refusal.condemnsToken() {
+			info, organization, refusal = h.decide(r, other)
+			// One that was issued in the second of the revocation is still on
+			// the list. The next one is not: the session goes on.
+			if refusal.condemnsToken() && refusal.Reason != ReasonRevoked {
 				h.signIn.endSession(state.browser.cookie, "token_refused")
 				refusal = refuseEnded(ReasonSessionEnded)
 			}
@@ -141,6 +146,9 @@ func (h *Handler) decide(r *http.Request, found credential) (info *AuthInfo, org
 		info = found.identity
 	} else {
 		info, refusal = h.validator.validate(r.Context(), found.token, h.now, func() keys.Requester { return requesterOf(r) })
+		if refusal == nil {
+			refusal = h.revocations.check(r.Context(), info, found.isSession())
+		}
 		if refusal == nil {
 			organization, refusal = h.requirements.check(info, h.organizations.resolve(r))
 		}

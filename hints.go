@@ -54,6 +54,8 @@ func hint(refusal *Refusal, info *AuthInfo, token string, site demand) string {
 		return "the token is older than max_age: the client must get a new one"
 	case ReasonBoundToken:
 		return "the token is sender-constrained (cnf); this module takes bearer tokens only"
+	case ReasonRevoked:
+		return "the token, its person, app or organization is on the list of revocations; a token that is issued after the entry is admitted"
 	case ReasonKeysUnavailable:
 		return "the tenant's keys could not be loaded; see the messages about its JWKS"
 	case ReasonClaimMismatch:

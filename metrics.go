@@ -25,6 +25,9 @@ type instruments struct {
 	// Of sign_in.
 	signIns, sessionRefreshes, sessionsEnded *prometheus.CounterVec
 
+	revocationEvents *prometheus.CounterVec
+	revocations      *revocationsCollector
+
 	tokenCache *prometheus.CounterVec
 	fetches    *prometheus.CounterVec
 
@@ -75,6 +78,12 @@ func newInstruments() *instruments {
 			Namespace: namespace, Subsystem: subsystem, Name: "sessions_ended_total",
 			Help: "Sessions that ended before their time, by cause (signed_out, replaced, other_person, refused, wrong_subject, token_refused).",
 		}, []string{"cause"}),
+		revocationEvents: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "revocation_events_total",
+			Help: "Messages that should end tokens or sessions, by source (webhook, back_channel, admin) and result (ok, ignored, refused, failed).",
+		}, []string{"source", "result"}),
+		revocations: &revocationsCollector{prometheus.NewDesc(prometheus.BuildFQName(namespace, subsystem, "revocations"),
+			"Entries in the lists of revocations and ended sessions, by kind.", []string{"kind"}, nil)},
 		refused:  make(map[Reason]prometheus.Counter, len(reasons)),
 		reported: make(map[Reason]prometheus.Counter, len(reasons)),
 		keys: &keysCollector{
@@ -92,6 +101,11 @@ func newInstruments() *instruments {
 		m.reported[reason] = m.requests.WithLabelValues(outcomeReported, string(reason))
 	}
 	m.beginSeriesOfSignIn()
+	for _, source := range []string{fromWebhook, fromBackChannel, fromAdmin} {
+		for _, result := range []string{eventListed, eventRefused, eventUnstored} {
+			m.revocationEvents.WithLabelValues(source, result)
+		}
+	}
 	m.cacheHit = m.tokenCache.WithLabelValues("hit")
 	m.cacheMiss = m.tokenCache.WithLabelValues("miss")
 	return m
@@ -123,6 +137,7 @@ func (m *instruments) beginSeriesOfSignIn() {
 func (m *instruments) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
 		m.requests, m.tokenCache, m.signatures, m.fetches, m.keys, m.signIns, m.sessionRefreshes, m.sessionsEnded,
+		m.revocationEvents, m.revocations,
 	}
 }
 

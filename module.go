@@ -223,6 +223,11 @@ type Handler struct {
 	// can change its answers on the way can then mint identities.
 	InsecureHTTP bool `json:"insecure_http,omitempty"`
 
+	// Lets this site refuse tokens and sessions that were revoked. Default:
+	// none is, but a session that has ended is ended at every site with
+	// `sign_in`.
+	Revocation *Revocation `json:"revocation,omitempty"`
+
 	// If true, every request passes; what would have been refused is decided,
 	// logged and counted. A refused token never sets user placeholders.
 	ReportOnly bool `json:"report_only,omitempty"`
@@ -242,8 +247,13 @@ type Handler struct {
 	identityNames headerNames
 	responder     responder
 
-	// signIn is nil without sign_in.
-	signIn *signIn
+	// signIn is nil without sign_in, revocations without revocation.
+	signIn      *signIn
+	revocations *revocations
+
+	// ownPath is the path below which all requests are for endpoints of ours;
+	// empty if there are none.
+	ownPath string
 
 	// endpointsOnly says that this handler answers the endpoints of sign_in for
 	// a logto_auth of the site.
@@ -335,6 +345,7 @@ func (h *Handler) expand(repl *caddy.Replacer) error {
 	}
 	h.organizations = organizations
 	h.SignIn.expand(e)
+	h.Revocation.expand(e)
 	return errors.Join(e.errs...)
 }
 
@@ -386,9 +397,17 @@ func (h *Handler) provisionValidator(ctx caddy.Context) error {
 		},
 	}
 	if h.SignIn != nil {
-		h.signIn, err = h.newSignIn(app.(*App), h.applicationSettings(shared, cfg))
+		if h.signIn, err = h.newSignIn(app.(*App), h.applicationSettings(shared, cfg)); err != nil {
+			return err
+		}
 	}
-	return err
+	h.ownPath = h.endpointsPath()
+	if h.Revocation != nil {
+		if h.revocations, err = h.newRevocations(app.(*App), cfg.AcceptedIssuers()[0]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // tenantConfig takes from the settings what tells key sets apart. Defaults

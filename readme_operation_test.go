@@ -112,7 +112,7 @@ func TestReadmeShowsWhatExplainPrints(t *testing.T) {
 }
 
 func TestReadmeNamesFlagsThatTheCommandsHave(t *testing.T) {
-	commands := map[string]*cobra.Command{"check": checkCommand(), "explain": explainCommand()}
+	commands := map[string]*cobra.Command{"check": checkCommand(), "explain": explainCommand(), "revoke": revokeCommand()}
 	text, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)

@@ -241,7 +241,7 @@ func (s source) writeDirective(b *strings.Builder, directive, typ string, words 
 	syntax := s.syntax(typ)
 	nested := map[string]string{
 		"claims": "ClaimRequirement", "token_sources": "TokenSource", "forward_claims": "ForwardClaim", "resource_metadata": "ResourceMetadata",
-		"sign_in": "SignIn",
+		"sign_in": "SignIn", "revocation": "Revocation",
 	}
 	wordOf := make(map[string]string)
 	for _, word := range words {
@@ -288,7 +288,7 @@ func (s source) writeDirective(b *strings.Builder, directive, typ string, words 
 // writeHandlers documents the handlers that a Caddyfile adds by itself.
 func (s source) writeHandlers(b *strings.Builder) {
 	b.WriteString("\n## Handlers for JSON\n\nA Caddyfile adds these where they are needed.\n")
-	for _, handler := range []struct{ id, typ string }{{stripName, "StripIdentity"}, {metadataName, "Metadata"}} {
+	for _, handler := range []struct{ id, typ string }{{stripName, "StripIdentity"}, {metadataName, "Metadata"}, {endpointsName, "Endpoints"}} {
 		doc, _ := s.typeDoc(handler.typ)
 		_, text, _ := strings.Cut(doc, " ") // the type's name is not that of the handler
 		text = strings.ReplaceAll("`"+handler.id+"` "+text, "[Handler]", "`logto_auth`")
@@ -447,7 +447,7 @@ func TestReferenceNamesEachThingOnce(t *testing.T) {
 	}
 	for _, name := range []string{
 		"requests_total", "token_cache_total", "signature_duration_seconds", "jwks_fetches_total", "jwks_keys", "jwks_last_success_timestamp_seconds",
-		"sign_ins_total", "session_refreshes_total", "sessions_ended_total",
+		"sign_ins_total", "session_refreshes_total", "sessions_ended_total", "revocations", "revocation_events_total",
 	} {
 		once("^\\| `caddy_logto_auth_" + name + "` \\|")
 	}

@@ -32,6 +32,7 @@ const (
 	ReasonNotYetValid         Reason = "not_yet_valid"          // `nbf` or `iat` is to come
 	ReasonMissingClaim        Reason = "missing_claim"          // `exp`, `sub`, `client_id` (or `iat` for max_age) missing or empty
 	ReasonTooOld              Reason = "too_old"                // issued longer ago than `max_age`
+	ReasonRevoked             Reason = "revoked"                // on the list of revocations, and not issued after the entry
 	ReasonBoundToken          Reason = "bound_token"            // `cnf`: sender-constrained, shown as a bearer token
 	ReasonKeysUnavailable     Reason = "keys_unavailable"       // no key of the tenant could be loaded
 	ReasonWrongAudience       Reason = "wrong_audience"         // `aud` holds none of the accepted ones
@@ -57,7 +58,7 @@ var reasons = []Reason{
 	ReasonMissingToken, ReasonUnsupportedScheme, ReasonMultipleTokens,
 	ReasonTokenTooLarge, ReasonMalformedToken, ReasonOpaqueToken,
 	ReasonUnsupportedType, ReasonDisallowedAlgorithm, ReasonUnknownKey, ReasonBadSignature,
-	ReasonWrongIssuer, ReasonExpired, ReasonNotYetValid, ReasonMissingClaim, ReasonTooOld, ReasonBoundToken,
+	ReasonWrongIssuer, ReasonExpired, ReasonNotYetValid, ReasonMissingClaim, ReasonTooOld, ReasonBoundToken, ReasonRevoked,
 	ReasonKeysUnavailable,
 	ReasonWrongAudience, ReasonOrganizationForbid, ReasonMissingOrganization, ReasonWrongOrganization,
 	ReasonInsufficientScope, ReasonClaimMismatch, ReasonCrossOrigin,

@@ -42,12 +42,12 @@ const (
 	maxIdentityBytes = 32 << 20
 )
 
-// endings is what all apps of one tenant share: the list of ended sessions, the
-// codes that were exchanged, and the bound on token requests.
+// endings is what all apps of one tenant share: the list of ended sessions, and
+// the bound on token requests.
 type endings struct {
+	issuer  string
 	list    *session.List
 	gate    *session.Gate
-	ledger  *session.Ledger[signedIn] // here, since no change of a setting may make a code come twice
 	configs configs.Lent[App]
 	life    context.Context
 	end     context.CancelFunc
@@ -68,14 +68,13 @@ func (e *endings) lastFor(lifetime time.Duration) {
 }
 
 func newEndings(issuer string) *endings {
-	e := &endings{gate: session.NewGate()}
+	e := &endings{issuer: issuer, gate: session.NewGate()}
 	e.life, e.end = context.WithCancel(context.Background())
-	e.ledger = session.NewLedger[signedIn](e.life, systemClock)
 	digest := sha256.Sum256([]byte(issuer))
 	e.list = session.NewList(session.ListOptions{
 		Prefix:   endedPrefix + hex.EncodeToString(digest[:16]),
 		Storage:  e.storage,
-		Interval: func() time.Duration { return endedInterval },
+		Interval: e.interval,
 		Now:      systemClock,
 		Report:   e.report,
 	})
@@ -88,6 +87,14 @@ func (e *endings) storage() session.Storage {
 		return app.storage
 	}
 	return nil
+}
+
+// interval is how often the newest entries are read.
+func (e *endings) interval() time.Duration {
+	if app := e.configs.Current(); app != nil && app.signIn.revokes(e.issuer) {
+		return revokedInterval
+	}
+	return endedInterval
 }
 
 // logger is that of the newest live config.
@@ -137,13 +144,17 @@ type application struct {
 
 	ring       *session.KeyRing
 	endpoint   *tokenendpoint.Client
+	ledger     *session.Ledger[signedIn]
 	refresher  *session.Refresher
 	identities *memory.Memory[*AuthInfo]
+	cutOffs    *memory.Memory[struct{}] // sessions whose refresh token was revoked because of the list
 	validator  validator
 	*endings
 
 	life context.Context
 	end  context.CancelFunc
+
+	forgedLogout atomic.Bool // the last back-channel logout was refused
 
 	mu     sync.Mutex
 	failed session.Kind // the last failure of the token endpoint, as logged
@@ -210,12 +221,14 @@ func newApplication(s *applicationSettings, shared *endings) (*application, erro
 		algorithms: s.rules.algorithms, issuers: []string{a.issuer}, leeway: s.rules.leeway,
 	}}
 	a.identities = memory.New[*AuthInfo](maxIdentities, maxIdentityBytes)
+	a.cutOffs = memory.New[struct{}](maxIdentities, maxIdentityBytes)
+	a.ledger = session.NewLedger[signedIn](a.life, systemClock)
 	a.refresher = session.NewRefresher(a.life, session.RefresherOptions{
 		Endpoint: a.endpoint.ForSessions(a.verifyRefreshed),
 		Gate:     shared.gate,
 		Timeout:  s.config.FetchTimeout,
 		Now:      systemClock,
-		Ended:    shared.list.Ended,
+		Ended:    a.revokedSession,
 		Report:   a.reportRefresh,
 	})
 	return a, nil
@@ -234,15 +247,15 @@ var ended = func() context.Context {
 	return ctx
 }()
 
-// awaitList waits until the list of ended sessions has been read once.
-func (a *application) awaitList(ctx context.Context, timeout time.Duration) error {
-	a.list.Start(a.endings.life) // a request may come before the app's Start
-	if a.list.Wait(ended) == nil {
+// await waits until the list has been read once.
+func (e *endings) await(ctx context.Context, timeout time.Duration) error {
+	e.list.Start(e.life) // a request may come before the app's Start
+	if e.list.Wait(ended) == nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	return a.list.Wait(ctx)
+	return e.list.Wait(ctx)
 }
 
 // reportRefresh counts a token request for a session.
@@ -297,7 +310,65 @@ func (a *application) reportEndpoint(kind session.Kind, err error) {
 // heldApplications are the applications and lists that one config holds.
 type heldApplications struct {
 	apps  map[applicationKey]*application
-	lists map[string]*endings
+	lists map[string]*endings // by issuer
+
+	durations
+}
+
+// durations are how long things of one config last, by issuer. They have a lock
+// of their own: a list asks for them while the config may be waiting for it to
+// end.
+type durations struct {
+	mu        sync.Mutex
+	lifetimes map[string]time.Duration // the longest sessions
+	keeps     map[string]time.Duration // entries about tokens; an issuer without one has no site with revocation
+}
+
+func (d *durations) raise(which *map[string]time.Duration, issuer string, to time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if *which == nil {
+		*which = make(map[string]time.Duration)
+	}
+	(*which)[issuer] = max((*which)[issuer], to)
+}
+
+// keepRevoked notes how long a site keeps entries about tokens, and keepEnded
+// how long its sessions last. The longest count.
+func (d *durations) keepRevoked(issuer string, keep time.Duration) { d.raise(&d.keeps, issuer, keep) }
+func (d *durations) keepEnded(issuer string, lifetime time.Duration) {
+	d.raise(&d.lifetimes, issuer, lifetime)
+}
+
+// revokes reports whether a site of the config judges tokens of this issuer by
+// the list.
+func (d *durations) revokes(issuer string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.keeps[issuer] > 0
+}
+
+// lasts returns how long an entry of a kind must be kept.
+func (d *durations) lasts(issuer string, kind session.EntryKind) time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	keep := d.keeps[issuer]
+	if keep == 0 {
+		keep = time.Duration(defaultKeep)
+	}
+	switch kind {
+	case session.ByMember, session.ByOrganization, session.ByToken:
+		return keep
+	}
+	return max(keep, d.lifetimes[issuer])
+}
+
+// listOf returns the list of an issuer and keeps it alive until the app is
+// cleaned up.
+func (a *App) listOf(issuer string) (*endings, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.endings(issuer)
 }
 
 // application returns the application with these settings and keeps it alive
@@ -374,7 +445,7 @@ func (a *App) releaseSignIn() error {
 		_, err := endedLists.Delete(issuer)
 		errs = append(errs, err)
 	}
-	a.signIn = heldApplications{}
+	a.signIn.apps, a.signIn.lists = nil, nil
 	return errors.Join(errs...)
 }
 

@@ -2,6 +2,7 @@ package logtoauth
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"path"
@@ -18,29 +19,33 @@ import (
 )
 
 func init() {
-	caddy.RegisterModule(new(SignInEndpoints))
-	caddy.RegisterModule(new(MatchSignIn))
+	caddy.RegisterModule(new(Endpoints))
+	caddy.RegisterModule(new(MatchEndpoints))
 }
 
-// The names of what a Caddyfile puts first in the block of a sign_in.
-const (
-	endpointsName = "logto_sign_in"
-	matcherName   = httproutes.SignInName
-)
+// endpointsName is the name, among handlers and matchers, of what a Caddyfile
+// puts first in a block that has endpoints of ours.
+const endpointsName = httproutes.EndpointsName
 
 // endpoint is one of sign_in's addresses.
 type endpoint struct {
 	methods []string
-	serve   func(*signIn, http.ResponseWriter, *http.Request, *requestState) error
+
+	// personal says that a person's browser asks, which needs https.
+	personal bool
+
+	serve func(*signIn, http.ResponseWriter, *http.Request, *requestState) error
 }
 
 // endpoints are those below path.
 var endpoints = map[string]endpoint{
-	"sign-in":    {[]string{http.MethodGet}, (*signIn).serveSignIn},
-	"callback":   {[]string{http.MethodGet}, (*signIn).callback},
-	"session":    {[]string{http.MethodGet, http.MethodHead}, (*signIn).serveSession},
-	"sign-out":   {[]string{http.MethodGet, http.MethodPost}, (*signIn).serveSignOut},
-	"signed-out": {[]string{http.MethodGet, http.MethodHead}, (*signIn).serveSignedOut},
+	"sign-in":    {[]string{http.MethodGet}, true, (*signIn).serveSignIn},
+	"callback":   {[]string{http.MethodGet}, true, (*signIn).callback},
+	"session":    {[]string{http.MethodGet, http.MethodHead}, true, (*signIn).serveSession},
+	"sign-out":   {[]string{http.MethodGet, http.MethodPost}, true, (*signIn).serveSignOut},
+	"signed-out": {[]string{http.MethodGet, http.MethodHead}, true, (*signIn).serveSignedOut},
+
+	"back-channel-logout": {[]string{http.MethodPost}, false, (*signIn).serveBackChannelLogout},
 }
 
 // belowPath returns what stands below path in the address of a request as the
@@ -67,7 +72,36 @@ func isAtOrBelow(given, prefix string) bool {
 	return below && (rest == "" || rest[0] == '/')
 }
 
-// serve answers a request below path. Nothing there reaches a later handler.
+// serveEndpoint answers a request below the path that is the handler's own.
+// Nothing there reaches a later handler.
+func (h *Handler) serveEndpoint(w http.ResponseWriter, r *http.Request, state *requestState, name string) error {
+	switch {
+	case name == webhookName && h.takesWebhooks():
+		return h.revocations.serveWebhook(w, r)
+	case h.signIn != nil:
+		return h.signIn.serve(w, r, state, name)
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	if h.responder.handleErrors {
+		return caddyhttp.Error(http.StatusNotFound, errors.New("no such endpoint"))
+	}
+	w.WriteHeader(http.StatusNotFound)
+	return nil
+}
+
+// endpoint is the endpoint of a name below the handler's path, if it has one.
+func (h *Handler) endpoint(name string) (found endpoint, ok bool) {
+	if name == webhookName && h.takesWebhooks() {
+		return endpoint{methods: []string{http.MethodPost}}, true
+	}
+	if h.signIn == nil {
+		return endpoint{}, false
+	}
+	found, ok = endpoints[name]
+	return found, ok
+}
+
+// serve answers a request for one of sign_in's endpoints.
 func (s *signIn) serve(w http.ResponseWriter, r *http.Request, state *requestState, name string) error {
 	found, ok := endpoints[name]
 	switch {
@@ -77,7 +111,7 @@ func (s *signIn) serve(w http.ResponseWriter, r *http.Request, state *requestSta
 		w.Header().Set("Allow", strings.Join(found.methods, ", "))
 		return s.show(w, r, state, pageMethod)
 	}
-	if _, err := s.origin(r); err != nil {
+	if _, err := s.origin(r); err != nil && found.personal {
 		return s.show(w, r, state, pageInsecure)
 	}
 	return found.serve(s, w, r, state)
@@ -251,69 +285,67 @@ func (s *signIn) postLogoutURI(at origin) string {
 // memory for the back button, whatever Cache-Control says; on this page they
 // drop them.
 func (s *signIn) serveSignedOut(w http.ResponseWriter, r *http.Request, state *requestState) error {
-	// Only for a person: another site's image must not empty the cache.
-	if to := r.Header["Sec-Fetch-Dest"]; len(to) == 0 || isOnly(to, "document") {
-		w.Header().Set("Clear-Site-Data", `"cache"`)
-	}
+	w.Header().Set("Clear-Site-Data", `"cache"`)
 	return s.show(w, r, state, pageSignedOut)
 }
 
-// SignInEndpoints is a middleware that answers the endpoints of a [Handler]'s
-// `sign_in`, such as the callback, and passes all other requests on. A
-// Caddyfile puts it first in the block, behind the matcher `logto_sign_in`: a
-// `logto_auth` with a matcher, or behind a rewrite, would not see their
-// requests. In JSON it is not needed where a `logto_auth` with the same
-// settings sees every request.
-type SignInEndpoints struct {
+// Endpoints is a middleware that answers the endpoints of a [Handler]'s
+// `sign_in` and `revocation`, such as the callback of a sign-in, and passes all
+// other requests on. A Caddyfile puts it first in the block, behind the matcher
+// `logto_endpoints`: a `logto_auth` with a matcher, or behind a rewrite, would
+// not see their requests. In JSON it is not needed where a `logto_auth` with the
+// same settings sees every request.
+type Endpoints struct {
 	Handler
 }
 
 // CaddyModule returns the Caddy module information.
-func (*SignInEndpoints) CaddyModule() caddy.ModuleInfo {
+func (*Endpoints) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
 		ID:  "http.handlers." + endpointsName,
-		New: func() caddy.Module { return new(SignInEndpoints) },
+		New: func() caddy.Module { return new(Endpoints) },
 	}
 }
 
 // Provision builds the sign-in from the configuration.
-func (e *SignInEndpoints) Provision(ctx caddy.Context) error {
+func (e *Endpoints) Provision(ctx caddy.Context) error {
 	e.endpointsOnly = true
 	return e.Handler.Provision(ctx)
 }
 
-// ServeHTTP answers requests below the sign_in's path and passes all others on.
-func (e *SignInEndpoints) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	if _, below := belowPath(r, e.signIn.Path); !below {
+// ServeHTTP answers requests below the path of the endpoints and passes all others on.
+func (e *Endpoints) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if _, below := belowPath(r, e.ownPath); !below {
 		return next.ServeHTTP(w, r)
 	}
 	return e.Handler.ServeHTTP(w, r, next)
 }
 
-// MatchSignIn is a request matcher that matches the endpoints of a `sign_in`:
-// what the client asked for, before any rewrite, is below the path.
-type MatchSignIn struct {
-	// The path of the sign_in. Placeholders are not expanded.
+// MatchEndpoints is a request matcher that matches the endpoints of a `sign_in`
+// or `revocation`: what the client asked for, before any rewrite, is below the
+// path.
+type MatchEndpoints struct {
+	// The path of the endpoints. Placeholders are not expanded.
 	Path string `json:"path"`
 }
 
 // CaddyModule returns the Caddy module information.
-func (*MatchSignIn) CaddyModule() caddy.ModuleInfo {
+func (*MatchEndpoints) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
-		ID:  "http.matchers." + matcherName,
-		New: func() caddy.Module { return new(MatchSignIn) },
+		ID:  "http.matchers." + endpointsName,
+		New: func() caddy.Module { return new(MatchEndpoints) },
 	}
 }
 
 // MatchWithError reports whether a request is for one of the endpoints.
-func (m *MatchSignIn) MatchWithError(r *http.Request) (bool, error) {
+func (m *MatchEndpoints) MatchWithError(r *http.Request) (bool, error) {
 	_, below := belowPath(r, m.Path)
 	return below, nil
 }
 
 // Interface guards.
 var (
-	_ caddyhttp.MiddlewareHandler       = (*SignInEndpoints)(nil)
-	_ caddy.Provisioner                 = (*SignInEndpoints)(nil)
-	_ caddyhttp.RequestMatcherWithError = (*MatchSignIn)(nil)
+	_ caddyhttp.MiddlewareHandler       = (*Endpoints)(nil)
+	_ caddy.Provisioner                 = (*Endpoints)(nil)
+	_ caddyhttp.RequestMatcherWithError = (*MatchEndpoints)(nil)
 )

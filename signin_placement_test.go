@@ -51,11 +51,11 @@ func TestEndpointsWhereverTheDirectiveIs(t *testing.T) {
 		m := newMembers(t, smallest)
 		config := caddytest.Adapt(t, m.text(smallest))
 		adapted := string(config)
-		if strings.Count(adapted, `"handler":"logto_sign_in"`) != 1 || strings.Count(adapted, `"handler":"logto_auth"`) != 1 {
+		if strings.Count(adapted, `"handler":"logto_endpoints"`) != 1 || strings.Count(adapted, `"handler":"logto_auth"`) != 1 {
 			t.Fatalf("%s", adapted)
 		}
 		// Only the handler itself, as JSON users write it.
-		if err := m.LoadJSON([]byte(withoutHandler(t, adapted, "logto_sign_in"))); err != nil {
+		if err := m.LoadJSON([]byte(withoutHandler(t, adapted, "logto_endpoints"))); err != nil {
 			t.Fatal(err)
 		}
 		checkSignInAndOut(t, m.browser(), "/private/x", "/.logto")

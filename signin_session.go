@@ -87,9 +87,10 @@ func (s *signIn) open(b *browser, r *http.Request) (*session.Session, *Refusal) 
 		return nil, refuseMultipleTokens()
 	case found == nil:
 		return nil, refuseNoSession()
-	case s.app.awaitList(r.Context(), s.timeout) != nil:
+	case s.app.await(r.Context(), s.timeout) != nil:
 		return found, refuseTenantUnavailable(time.Second)
-	case s.app.list.Ended(found):
+	case s.app.revokedSession(found):
+		s.cutOff(found)
 		return found, refuseEnded(ReasonSessionEnded)
 	}
 	return found, nil

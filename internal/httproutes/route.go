@@ -36,8 +36,8 @@ func (r Route) Hosts() []string {
 // AnyReadingName is the name of our matcher that has other matchers inside.
 const AnyReadingName = "logto_any_reading"
 
-// SignInName is the name of our matcher for the endpoints of a sign_in.
-const SignInName = "logto_sign_in"
+// EndpointsName is the name of our matcher for the endpoints of sign_in and revocation.
+const EndpointsName = "logto_endpoints"
 
 // OnlyPath returns the pattern of a matcher set whose `path` has exactly one,
 // which is what Caddy sorts routes by, or nothing.

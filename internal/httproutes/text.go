@@ -47,7 +47,7 @@ func matcherLines(name string, raw json.RawMessage) []string {
 		if json.Unmarshal(raw, &sets) == nil {
 			return []string{sets.String()}
 		}
-	case SignInName:
+	case EndpointsName:
 		// Nor this: it is what sign_in adds for its endpoints.
 		var settings struct {
 			Path string `json:"path"`
