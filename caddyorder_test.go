@@ -14,8 +14,8 @@ import (
 )
 
 // What these tests show is Caddy's doing: the order in which it runs the
-// directives of a site, and the path that a matcher sees. README.md warns of it;
-// a Caddy that changed it would make that wrong.
+// directives of a site, and the path that a matcher sees.
+// docs/path-rules.md warns of it; a Caddy that changed it would make that wrong.
 
 // orderTry is one request without a token, or with one, and its outcome.
 type orderTry struct {

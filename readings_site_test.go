@@ -132,14 +132,14 @@ http:// {
 // The snippet for what stands in a `handle` with a path, where no matcher of
 // ours reaches.
 func TestOddPathsAreAnsweredWith400(t *testing.T) {
-	readme, err := os.ReadFile("README.md")
+	page, err := os.ReadFile("docs/path-rules.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, snippet, found := strings.Cut(string(readme), "\n(plain_paths) {")
+	_, snippet, found := strings.Cut(string(page), "\n(plain_paths) {")
 	snippet, _, closed := strings.Cut(snippet, "\n}\n")
 	if !found || !closed {
-		t.Fatal("README.md has no snippet (plain_paths)")
+		t.Fatal("docs/path-rules.md has no snippet (plain_paths)")
 	}
 	snippet = "(plain_paths) {" + snippet + "\n}\n"
 	service := rawRouter(t)

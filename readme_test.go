@@ -16,10 +16,10 @@ import (
 // fence matches a fenced code block: its indentation, language and text.
 var fence = regexp.MustCompile("(?ms)^( *)```(\\w+)\n(.*?\n) *```$")
 
-// readmeBlocks returns the code blocks of README.md in a language.
-func readmeBlocks(t *testing.T, language string) []string {
+// blocksOf returns the code blocks of a page in a language.
+func blocksOf(t *testing.T, page, language string) []string {
 	t.Helper()
-	text, err := os.ReadFile("README.md")
+	text, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +31,7 @@ func readmeBlocks(t *testing.T, language string) []string {
 		}
 	}
 	if len(blocks) == 0 {
-		t.Fatalf("README.md has no %s block", language)
+		t.Fatalf("%s has no %s block", page, language)
 	}
 	return blocks
 }
@@ -39,7 +39,7 @@ func readmeBlocks(t *testing.T, language string) []string {
 func TestCaddyfilesOfTheReadmeCanBeCopied(t *testing.T) {
 	t.Setenv("LOGTO_APP_ID", "app")
 	t.Setenv("LOGTO_APP_SECRET", "a-secret-of-the-app-with-32-chars")
-	for i, block := range readmeBlocks(t, "caddyfile") {
+	for i, block := range blocksOf(t, "README.md", "caddyfile") {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			if formatted := string(caddyfile.Format([]byte(block))); formatted != block {
 				t.Errorf("caddy fmt makes of it:\n%s", formatted)
@@ -51,8 +51,8 @@ func TestCaddyfilesOfTheReadmeCanBeCopied(t *testing.T) {
 	}
 }
 
-func TestJSONOfTheReadmeCanBeCopied(t *testing.T) {
-	for i, block := range readmeBlocks(t, "json") {
+func TestJSONOfTheDocsCanBeCopied(t *testing.T) {
+	for i, block := range blocksOf(t, "docs/json.md", "json") {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			if !json.Valid([]byte(block)) {
 				t.Fatal("not valid JSON")
@@ -64,8 +64,8 @@ func TestJSONOfTheReadmeCanBeCopied(t *testing.T) {
 	}
 }
 
-// The trap that the section on Caddy's order warns of, and the way around it
-// that it shows.
+// The trap that docs/path-rules.md warns of, and the way around it that it
+// shows.
 func TestNamedRouteKeepsOnlyItsFirstHandler(t *testing.T) {
 	const (
 		header = "header X-Served-By api\n"
@@ -90,29 +90,48 @@ func TestNamedRouteKeepsOnlyItsFirstHandler(t *testing.T) {
 	}
 }
 
+// Nobody reads an introduction of seven hundred lines. What does not fit has its
+// page in docs.
+func TestReadmeIsShort(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lines := strings.Count(string(text), "\n"); lines > 220 {
+		t.Errorf("README.md has %d lines, 220 are the most", lines)
+	}
+}
+
 func TestLinksOfTheReadmeLeadSomewhere(t *testing.T) {
 	text, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	anchors := make(map[string]bool)
-	for _, heading := range regexp.MustCompile(`(?m)^#+ (.+)$`).FindAllStringSubmatch(string(text), -1) {
-		anchors["#"+strings.ReplaceAll(strings.ToLower(heading[1]), " ", "-")] = true
+	anchors := func(page []byte) map[string]bool {
+		names := make(map[string]bool)
+		for _, heading := range regexp.MustCompile(`(?m)^#+ (.+)$`).FindAllStringSubmatch(string(page), -1) {
+			names[strings.ReplaceAll(strings.ToLower(heading[1]), " ", "-")] = true
+		}
+		return names
 	}
 	links := regexp.MustCompile(`\]\(([^)\s]+)\)`).FindAllStringSubmatch(string(text), -1)
 	if len(links) == 0 {
 		t.Error("there are none")
 	}
 	for _, link := range links {
-		switch target, _, _ := strings.Cut(link[1], "#"); {
-		case strings.HasPrefix(target, "https://"):
-		case target == "":
-			if !anchors[link[1]] {
-				t.Errorf("no heading is %s", link[1])
-			}
-		default:
-			if _, err := os.Stat(target); err != nil {
-				t.Error(err)
+		target, fragment, _ := strings.Cut(link[1], "#")
+		if strings.HasPrefix(target, "https://") {
+			continue
+		}
+		if target == "" {
+			target = "README.md"
+		}
+		if _, err := os.Stat(target); err != nil {
+			t.Error(err)
+		} else if fragment != "" {
+			page, err := os.ReadFile(target)
+			if err != nil || !anchors(page)[fragment] {
+				t.Errorf("%s has no heading #%s: %v", target, fragment, err)
 			}
 		}
 	}

@@ -213,6 +213,55 @@ func (s source) syntax(receiver string) map[string]string {
 	return lines
 }
 
+// syntaxBlock returns the comment of a directive's UnmarshalCaddyfile after
+// "Syntax:", the indented lines as a code block.
+func (s source) syntaxBlock(receiver string) string {
+	_, text, found := strings.Cut(s.funcDecl(receiver, "UnmarshalCaddyfile").Doc.Text(), "Syntax:\n\n")
+	code, rest, closed := strings.Cut(text, "\n\n")
+	if !found || !closed {
+		s.t.Fatalf("the comment of %s.UnmarshalCaddyfile does not show the syntax", receiver)
+	}
+	return "```text\n" + strings.ReplaceAll("\n"+code, "\n\t", "\n")[1:] + "\n```\n\n" + paragraph(rest) + "\n"
+}
+
+// writeGlobalOption documents the settings that a site may leave to the global
+// option.
+func writeGlobalOption(b *strings.Builder) {
+	b.WriteString("\n## The global option\n\n")
+	words := slices.Sorted(maps.Keys(globalSettings))
+	b.WriteString(paragraph("The global option `logto_auth` takes what concerns the tenant and operation, for all sites: `" +
+		strings.Join(words, "`, `") + "`. A site's own value wins. `endpoint`, `issuer`, `jwks_uri` and `jwks_file` go together: " +
+		"a site that sets one of them inherits none of the four. `revocation` takes `keep` only: a webhook is taken by one site. " +
+		"There are no global defaults in JSON."))
+	b.WriteString(`
+
+` + "```caddyfile" + `
+{
+	logto_auth {
+		endpoint https://your-tenant.logto.app
+		issuer https://your-tenant.logto.app/oidc https://login.example.com/oidc
+		leeway 5s
+	}
+}
+
+api.example.com {
+	logto_auth {
+		audience https://api.example.com
+	}
+	reverse_proxy localhost:3000
+}
+
+files.example.com {
+	logto_auth {
+		audience https://files.example.com
+	}
+	root * /srv/files
+	file_server browse
+}
+` + "```" + `
+`)
+}
+
 func makeReference(t *testing.T) string {
 	t.Helper()
 	s := readSource(t)
@@ -221,9 +270,15 @@ func makeReference(t *testing.T) string {
 
 Made from the source's comments by ` + "`make docs`" + `, so this page is what the code says. [README.md](../README.md) explains how the
 parts go together.
+
+An unknown or repeated subdirective, and a value that cannot be right, are errors when the config is read, with file and line. Settings
+that are allowed but rarely meant leave a WARN in the log, and so do [mistakes of a whole site](troubleshooting.md#warnings).
+` + "`caddy validate`" + ` shows both. Durations are written as ` + "`10s`, `5m`, `24h` or `1d`" + `. ` + "`{$NAME}`" + ` works everywhere, as in any
+Caddyfile.
 `)
 	s.writeDirective(&b, "logto_auth", "Handler", slices.Sorted(maps.Keys(handlerSettings)))
 	s.writeDirective(&b, "logto_require", "Require", slices.Sorted(maps.Keys(requireSettings)))
+	writeGlobalOption(&b)
 	s.writeHandlers(&b)
 	s.writePlaceholders(&b)
 	s.writeReasons(&b)
@@ -237,7 +292,7 @@ parts go together.
 // its JSON fields. Each subdirective and each field must have the other.
 func (s source) writeDirective(b *strings.Builder, directive, typ string, words []string) {
 	s.t.Helper()
-	fmt.Fprintf(b, "\n## %s\n", directive)
+	fmt.Fprintf(b, "\n## %s\n\n%s", directive, s.syntaxBlock(typ))
 	syntax := s.syntax(typ)
 	nested := map[string]string{
 		"claims": "ClaimRequirement", "token_sources": "TokenSource", "forward_claims": "ForwardClaim", "resource_metadata": "ResourceMetadata",
@@ -287,7 +342,7 @@ func (s source) writeDirective(b *strings.Builder, directive, typ string, words 
 
 // writeHandlers documents the handlers that a Caddyfile adds by itself.
 func (s source) writeHandlers(b *strings.Builder) {
-	b.WriteString("\n## Handlers for JSON\n\nA Caddyfile adds these where they are needed.\n")
+	b.WriteString("\n## Handlers for JSON\n\n[A config in JSON](json.md) has an example. A Caddyfile adds these handlers where they are needed.\n")
 	for _, handler := range []struct{ id, typ string }{{stripName, "StripIdentity"}, {metadataName, "Metadata"}, {endpointsName, "Endpoints"}} {
 		doc, _ := s.typeDoc(handler.typ)
 		_, text, _ := strings.Cut(doc, " ") // the type's name is not that of the handler
@@ -303,7 +358,7 @@ func (s source) writeHandlers(b *strings.Builder) {
 // comment, which must be those that the code answers to.
 func (s source) writePlaceholders(b *strings.Builder) {
 	s.t.Helper()
-	b.WriteString("\n## Placeholders\n\n| placeholder | value |\n|---|---|\n")
+	b.WriteString("\n## Placeholders\n\n[Where they exist](identity-headers.md#placeholders).\n\n| placeholder | value |\n|---|---|\n")
 	doc, _ := s.typeDoc("Handler")
 	var documented []string
 	for _, row := range regexp.MustCompile("(?m)^`\\{(http\\.auth\\.[^`]+)\\}` \\| (.+)$").FindAllStringSubmatch(doc, -1) {

@@ -71,6 +71,7 @@ func setApp(t *testing.T) {
 	t.Helper()
 	t.Setenv("LOGTO_APP_ID", "app")
 	t.Setenv("LOGTO_APP_SECRET", "a-secret-of-the-app-with-32-chars")
+	t.Setenv("LOGTO_WEBHOOK_KEY", "a-signing-key-of-the-webhook")
 	t.Setenv("SESSION_KEY_1", "MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI=")
 	t.Setenv("SESSION_KEY_2", "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY=")
 }

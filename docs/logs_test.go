@@ -93,8 +93,11 @@ func TestFilterKeepsQueryTokensOutOfTheLogs(t *testing.T) {
 	}
 	tenant := devtenanttest.NewServer(t, devtenant.Options{})
 	site = strings.NewReplacer("https://your-tenant.logto.app", tenant.URL, "localhost:3000", "127.0.0.1:1", "strip_token", "strip_token\nerrors handle_errors").Replace(site)
-	_, siteOnly, _ := strings.Cut(site, "}\n\nfiles.example.com")
-	siteOnly = "{\n\tdebug\n}\n\nfiles.example.com" + siteOnly
+	const global = "{\n\tlog {\n\t\timport without-tokens\n\t}\n}\n"
+	if !strings.Contains(site, global) {
+		t.Fatal("operation.md does not filter the default log")
+	}
+	siteOnly := strings.Replace(site, global, "{\n\tdebug\n}\n", 1)
 
 	admitted := tenant.Token(devtenant.TokenRequest{Resource: "https://files.example.com"})
 	refused := tenant.Token(devtenant.TokenRequest{Resource: "https://other.example.com"})

@@ -18,17 +18,17 @@ import (
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
 )
 
-// outagesInReadme returns the text of README.md about tenants that do not
+// outagesInDocs returns the text of docs/operation.md about tenants that do not
 // answer.
-func outagesInReadme(t *testing.T) string {
+func outagesInDocs(t *testing.T) string {
 	t.Helper()
-	text, err := os.ReadFile("../../README.md")
+	text, err := os.ReadFile("../../docs/operation.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, section, found := strings.Cut(strings.ReplaceAll(string(text), "\r\n", "\n"), "\n### When the tenant does not answer\n")
+	_, section, found := strings.Cut(strings.ReplaceAll(string(text), "\r\n", "\n"), "\n## When the tenant does not answer\n")
 	if !found {
-		t.Fatal("README.md has no such section")
+		t.Fatal("docs/operation.md has no such section")
 	}
 	section, _, _ = strings.Cut(section, "\n#")
 	return section
@@ -36,10 +36,10 @@ func outagesInReadme(t *testing.T) string {
 
 // The tables of log lines hold every line that the keys of a tenant leave from
 // INFO on, and no other.
-func TestReadmeTellsTheLogLinesOfAnOutage(t *testing.T) {
+func TestDocsTellTheLogLinesOfAnOutage(t *testing.T) {
 	told := make(map[string]bool)
 	for _, line := range regexp.MustCompile("(?m)^\\|.*\\b(INFO|WARN|ERROR) (?:\\| )?`([^`]+)` \\|").
-		FindAllStringSubmatch(outagesInReadme(t), -1) {
+		FindAllStringSubmatch(outagesInDocs(t), -1) {
 		told[line[1]+" "+line[2]] = true
 	}
 	logged := make(map[string]bool)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -15,25 +16,27 @@ import (
 	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 )
 
-// readmeSection returns the text of README.md below a heading, as far as the
-// next one.
-func readmeSection(t *testing.T, heading string) string {
+const operationPath = "docs/operation.md"
+
+// operationSection returns the text of docs/operation.md below a heading, as far
+// as the next one.
+func operationSection(t *testing.T, heading string) string {
 	t.Helper()
-	text, err := os.ReadFile("README.md")
+	text, err := os.ReadFile(operationPath)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, section, found := strings.Cut(strings.ReplaceAll(string(text), "\r\n", "\n"), "\n"+heading+"\n")
 	if !found {
-		t.Fatalf("README.md has no heading %q", heading)
+		t.Fatalf("%s has no heading %q", operationPath, heading)
 	}
 	section, _, _ = strings.Cut(section, "\n#")
 	return section
 }
 
-func TestReadmeTellsEveryMetric(t *testing.T) {
+func TestOperationTellsEveryMetric(t *testing.T) {
 	told := make(map[string]bool)
-	for _, row := range regexp.MustCompile("(?m)^\\| `(caddy_logto_auth_[^`]+)` ").FindAllStringSubmatch(readmeSection(t, "### Metrics"), -1) {
+	for _, row := range regexp.MustCompile("(?m)^\\| `(caddy_logto_auth_[^`]+)` ").FindAllStringSubmatch(operationSection(t, "## Metrics"), -1) {
 		told[row[1]] = true
 	}
 	if registered := registeredMetrics(t); !maps.Equal(told, registered) {
@@ -63,8 +66,8 @@ func registeredMetrics(t *testing.T) map[string]bool {
 	return registered
 }
 
-func TestReadmeShowsWhatTheAdminAPIAnswers(t *testing.T) {
-	_, sample, found := strings.Cut(readmeSection(t, "### Admin API"), "logto_auth/tenants\n    [")
+func TestOperationShowsWhatTheAdminAPIAnswers(t *testing.T) {
+	_, sample, found := strings.Cut(operationSection(t, "## Admin API"), "logto_auth/tenants\n    [")
 	if !found {
 		t.Fatal("no answer is shown")
 	}
@@ -99,8 +102,8 @@ func asJSON(t *testing.T, value any) string {
 	return string(text)
 }
 
-func TestReadmeShowsWhatExplainPrints(t *testing.T) {
-	_, sample, found := strings.Cut(readmeSection(t, "### Command line"), "\n    logto_require for ")
+func TestOperationShowsWhatExplainPrints(t *testing.T) {
+	_, sample, found := strings.Cut(operationSection(t, "## Command line"), "\n    logto_require for ")
 	if !found {
 		t.Fatal("no output is shown")
 	}
@@ -111,30 +114,38 @@ func TestReadmeShowsWhatExplainPrints(t *testing.T) {
 	tell(t, token, e.arguments("--url", "https://api.example.com/orders", "--method", "POST"), 1, sample)
 }
 
-func TestReadmeNamesFlagsThatTheCommandsHave(t *testing.T) {
+func TestDocsNameFlagsThatTheCommandsHave(t *testing.T) {
 	commands := map[string]*cobra.Command{"check": checkCommand(), "explain": explainCommand(), "revoke": revokeCommand()}
-	text, err := os.ReadFile("README.md")
+	shown := make(map[string]int)
+	pages, err := filepath.Glob("docs/*.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	lines := regexp.MustCompile("caddy logto-auth (\\w+)([^\n`]*)").FindAllStringSubmatch(string(text), -1)
-	if len(lines) < 2 {
-		t.Errorf("%d commands are shown", len(lines))
-	}
-	for _, line := range lines {
-		command := commands[line[1]]
-		if command == nil {
-			t.Errorf("%s: there is no such command", line[0])
-			continue
+	for _, page := range append(pages, "README.md") {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
 		}
-		for _, flag := range regexp.MustCompile(`--([\w-]+)`).FindAllStringSubmatch(line[2], -1) {
-			if command.Flags().Lookup(flag[1]) == nil {
-				t.Errorf("%s: %s has no flag --%s", line[0], line[1], flag[1])
+		for _, line := range regexp.MustCompile("caddy logto-auth (\\w+)([^\n`]*)").FindAllStringSubmatch(string(text), -1) {
+			command := commands[line[1]]
+			if command == nil {
+				t.Errorf("%s: %s: there is no such command", page, line[0])
+				continue
+			}
+			shown[page]++
+			for _, flag := range regexp.MustCompile(`--([\w-]+)`).FindAllStringSubmatch(line[2], -1) {
+				if command.Flags().Lookup(flag[1]) == nil {
+					t.Errorf("%s: %s: %s has no flag --%s", page, line[0], line[1], flag[1])
+				}
 			}
 		}
 	}
-	for _, flag := range []string{"jwks-file", "at", "json"} { // named in prose
-		if commands["explain"].Flags().Lookup(flag) == nil || !strings.Contains(string(text), "`--"+flag+"`") {
+	if shown[operationPath] < 3 || shown["README.md"] < 1 {
+		t.Errorf("commands are shown %v", shown)
+	}
+	prose := operationSection(t, "## Command line")
+	for _, flag := range []string{"jwks-file", "at", "json"} {
+		if commands["explain"].Flags().Lookup(flag) == nil || !strings.Contains(prose, "`--"+flag+"`") {
 			t.Errorf("--%s", flag)
 		}
 	}
