@@ -42,12 +42,13 @@ const (
 	maxIdentityBytes = 32 << 20
 )
 
-// endings is what all apps of one tenant share: the list of ended sessions, and
-// the bound on token requests.
+// endings is what all apps of one tenant share: the list of ended sessions, the
+// codes that were exchanged, and the bound on token requests.
 type endings struct {
 	issuer  string
 	list    *session.List
 	gate    *session.Gate
+	ledger  *session.Ledger[signedIn] // here, since no change of a setting may make a code come twice
 	configs configs.Lent[App]
 	life    context.Context
 	end     context.CancelFunc
@@ -70,6 +71,7 @@ func (e *endings) lastFor(lifetime time.Duration) {
 func newEndings(issuer string) *endings {
 	e := &endings{issuer: issuer, gate: session.NewGate()}
 	e.life, e.end = context.WithCancel(context.Background())
+	e.ledger = session.NewLedger[signedIn](e.life, systemClock)
 	digest := sha256.Sum256([]byte(issuer))
 	e.list = session.NewList(session.ListOptions{
 		Prefix:   endedPrefix + hex.EncodeToString(digest[:16]),
@@ -144,7 +146,6 @@ type application struct {
 
 	ring       *session.KeyRing
 	endpoint   *tokenendpoint.Client
-	ledger     *session.Ledger[signedIn]
 	refresher  *session.Refresher
 	identities *memory.Memory[*AuthInfo]
 	cutOffs    *memory.Memory[struct{}] // sessions whose refresh token was revoked because of the list
@@ -222,7 +223,6 @@ func newApplication(s *applicationSettings, shared *endings) (*application, erro
 	}}
 	a.identities = memory.New[*AuthInfo](maxIdentities, maxIdentityBytes)
 	a.cutOffs = memory.New[struct{}](maxIdentities, maxIdentityBytes)
-	a.ledger = session.NewLedger[signedIn](a.life, systemClock)
 	a.refresher = session.NewRefresher(a.life, session.RefresherOptions{
 		Endpoint: a.endpoint.ForSessions(a.verifyRefreshed),
 		Gate:     shared.gate,

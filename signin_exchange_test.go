@@ -228,3 +228,23 @@ func TestCallbackBehindTooManyOthers(t *testing.T) {
 	m.tenant.SetTokenFault(nil)
 	goesTo(t, "the 65th, once more", last.open(last.callback(last.start("/page"), alice)), http.StatusSeeOther, "/page")
 }
+
+// A reload with other settings does not make Logto see a code twice, which would
+// end the grant.
+func TestReloadSendsNoCodeTwice(t *testing.T) {
+	m := newMembers(t, smallest)
+	p := m.browser()
+	callback := p.callback(p.start("/x"), alice)
+	goesTo(t, "the first time", p.open(callback), http.StatusSeeOther, "/x")
+	if err := m.Load(m.text(strings.Replace(smallest, "SIGN_IN", "leeway 15s\n\t\tSIGN_IN", 1))); err != nil {
+		t.Fatal(err)
+	}
+	goesTo(t, "after the reload", p.open(callback), http.StatusSeeOther, "/x")
+	if got := m.tenant.Counts().Exchanges; got != 1 {
+		t.Errorf("%d exchanges, want 1", got)
+	}
+	pass(t, time.Hour)
+	if page := p.fetch("/x"); page.Body != "hello alice session at /x" {
+		t.Errorf("after a refresh: %d %s", page.StatusCode, page.Body)
+	}
+}

@@ -1,6 +1,7 @@
 package logtoauth
 
 import (
+	"encoding/base64"
 	"net/http"
 	"strings"
 	"testing"
@@ -82,6 +83,35 @@ func TestTwoAppsInOneSiteAreAnError(t *testing.T) {
 	text := strings.Replace(m.text(smallest), "respond", "logto_auth /other* {\n\t\tendpoint "+m.tenant.URL+"\n\t\tsign_in another-app "+appSecret+"\n\t}\n\trespond", 1)
 	if err := m.Load(text); err == nil || !strings.Contains(err.Error(), "two sign_in apps in one site: ") {
 		t.Errorf("loaded with %v", err)
+	}
+}
+
+// What seals a session and what refreshes it is the same in all of a site: two
+// that do not know of each other would send one refresh token twice.
+func TestSignInsOfOneSiteShareTheSession(t *testing.T) {
+	m := newMembers(t, smallest)
+	site := func(first, second string) string {
+		directive := func(path, setting string) string {
+			line, inside, _ := strings.Cut(setting, "|")
+			return "logto_auth " + path + " {\n\t\tendpoint TENANT\n\t\t" + line + "\n\t\tSIGN_IN {\n\t\t\t" + inside + "\n\t\t}\n\t}\n"
+		}
+		return m.text("www.example.com {\n" + directive("/a/*", first) + directive("/b/*", second) + "}\n")
+	}
+	key := func(octet string) string {
+		return "|session_key " + base64.StdEncoding.EncodeToString([]byte(strings.Repeat(octet, 32)))
+	}
+	for first, second := range map[string]string{
+		"leeway 5s": "", "cache_size 5": "", "fetch_timeout 4s": "fetch_timeout 5001ms", "algorithms ES384": "",
+		key("a"): "", key("b"): key("c"),
+	} {
+		if err := m.Load(site(first, second)); err == nil || !strings.Contains(err.Error(), "they share each session") {
+			t.Errorf("%q and %q: loaded with %v", first, second, err)
+		}
+	}
+	for first, second := range map[string]string{"": "fetch_timeout 5s", key("a"): key("a"), "|lifetime 1h": "|scopes email", "max_age 1h": "|idle 10m"} {
+		if err := m.Load(site(first, second)); err != nil {
+			t.Errorf("%q and %q: %v", first, second, err)
+		}
 	}
 }
 

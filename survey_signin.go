@@ -2,8 +2,10 @@ package logtoauth
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 )
@@ -38,6 +40,10 @@ func (s *surveyedServer) siteName(r reach) string {
 // signInApp is what all sign_in of one host must have in common.
 type signInApp struct {
 	issuer, clientID, path string
+
+	// shares is what sign_in share a session's state by: two that differ would
+	// open other cookies, or refresh with one refresh token twice.
+	shares applicationKey
 }
 
 // signInAppOf expands what load time knows. It reports false for a logto_auth
@@ -49,7 +55,19 @@ func signInAppOf(auth *foundAuth) (signInApp, bool) {
 		return signInApp{}, false
 	}
 	h.applyDefaults()
-	return signInApp{h.signInIssuer(), h.SignIn.ClientID, h.SignIn.Path}, true
+	config, err := h.tenantConfig()
+	if err != nil {
+		return signInApp{}, false
+	}
+	sealing, err := h.SignIn.keys()
+	if err != nil {
+		return signInApp{}, false
+	}
+	settings := applicationSettings{
+		config: config, cacheSize: *h.CacheSize, clientID: h.SignIn.ClientID, clientSecret: h.SignIn.ClientSecret, sealing: sealing,
+		rules: tokenRules{algorithms: h.Algorithms, leeway: int64(time.Duration(*h.Leeway) / time.Second)},
+	}
+	return signInApp{h.signInIssuer(), h.SignIn.ClientID, h.SignIn.Path, settings.key()}, true
 }
 
 // conflictingSignIns returns an error if two sign_in are for one host and not
@@ -85,6 +103,10 @@ func differ(a, b signInApp) error {
 	}
 	if x != y {
 		return fmt.Errorf("two sign_in apps in one site: %s and %s; a browser's cookies know the host only, so give each its own host", x, y)
+	}
+	if a.path == b.path {
+		return errors.New("two sign_in of one app in one site differ in the app secret, session_key, or a setting of keys and verification " +
+			"(such as leeway, cache_size or fetch_timeout); they share each session, so give all of them the same, best in the global option")
 	}
 	return fmt.Errorf("two paths of one sign_in app in one site: %s and %s; a callback would not be found, so give all of them the same path", a.path, b.path)
 }
