@@ -285,7 +285,10 @@ func (s *signIn) postLogoutURI(at origin) string {
 // memory for the back button, whatever Cache-Control says; on this page they
 // drop them.
 func (s *signIn) serveSignedOut(w http.ResponseWriter, r *http.Request, state *requestState) error {
-	w.Header().Set("Clear-Site-Data", `"cache"`)
+	// Only for a person: another site's image must not empty the cache.
+	if to := r.Header["Sec-Fetch-Dest"]; len(to) == 0 || isOnly(to, "document") {
+		w.Header().Set("Clear-Site-Data", `"cache"`)
+	}
 	return s.show(w, r, state, pageSignedOut)
 }
 

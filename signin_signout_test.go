@@ -166,3 +166,19 @@ func TestWhereASignOutEnds(t *testing.T) {
 		}
 	}
 }
+
+// Another site's image or frame must not empty the cache that browsers have of
+// this site.
+func TestSignedOutEmptiesTheCacheForPeopleOnly(t *testing.T) {
+	p := newMembers(t, smallest).browser()
+	for destination, want := range map[string]string{"document": `"cache"`, "": `"cache"`, "image": "", "iframe": "", "empty": ""} {
+		sent := options()
+		if destination != "" {
+			sent = options(headers("Sec-Fetch-Dest", destination))
+		}
+		answer := p.fetch("/.logto/signed-out", sent...)
+		if got := answer.Header.Get("Clear-Site-Data"); got != want || answer.StatusCode != http.StatusOK {
+			t.Errorf("%q: %d, Clear-Site-Data %q, want %q", destination, answer.StatusCode, got, want)
+		}
+	}
+}
