@@ -248,3 +248,17 @@ func TestReloadSendsNoCodeTwice(t *testing.T) {
 		t.Errorf("after a refresh: %d %s", page.StatusCode, page.Body)
 	}
 }
+
+// A tenant may change its key twice within refresh_cooldown. A token that it has
+// just handed over waits for the cooldown's end; one that a client shows does
+// not, since anybody can make one up.
+func TestSignInAfterTwoRotationsAtOnce(t *testing.T) {
+	m := newMembers(t, strings.Replace(smallest, "SIGN_IN", "refresh_cooldown 1s\n\t\tSIGN_IN", 1))
+	m.browser().signIn("/", alice)
+	for _, person := range []string{alice, bob} {
+		m.tenant.Rotate("")
+		if page := m.browser().signIn("/x", person); page.Body != "hello "+person+" session at /x" {
+			t.Errorf("%s: %d %s", person, page.StatusCode, page.Body)
+		}
+	}
+}

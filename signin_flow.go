@@ -248,7 +248,8 @@ func (s *signIn) tryExchange(ctx context.Context, e exchange) (signedIn, *page) 
 	if problem != nil {
 		return signedIn{}, problem
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	// The key may be new, and the fetch for it may have to wait for its turn.
+	ctx, cancel := context.WithTimeout(ctx, s.timeout+time.Duration(s.handler.RefreshCooldown))
 	defer cancel()
 	id, refusal := s.app.verifyIDToken(ctx, tokens.IDToken)
 	switch {

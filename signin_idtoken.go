@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/caddy-logto/caddy-logto-auth/internal/jsonobject"
 	"github.com/caddy-logto/caddy-logto-auth/internal/session"
@@ -49,7 +50,7 @@ func (a *application) verifyIDToken(ctx context.Context, token string) (*idToken
 	if refusal := rules.checkTimes(id.AuthInfo, now()); refusal != nil {
 		return nil, refusal
 	}
-	key, refusal := a.validator.findKey(ctx, parsed, now, nil)
+	key, refusal := a.findKey(ctx, parsed)
 	if refusal != nil {
 		return nil, refusal
 	}
@@ -59,6 +60,26 @@ func (a *application) verifyIDToken(ctx context.Context, token string) (*idToken
 	id.key = key.Key
 	// The wait for keys may have taken seconds.
 	return id, rules.checkTimes(id.AuthInfo, now())
+}
+
+// findKey is the validator's for a token that the tenant itself has just handed
+// over. One that a client shows is refused at once if its key is unknown within
+// refresh_cooldown, since anybody can make one up; this one is worth the wait
+// for the cooldown's end, or else nobody could sign in for some seconds after
+// the tenant has changed its key.
+func (a *application) findKey(ctx context.Context, parsed *jws) (selectedKey, *Refusal) {
+	key, refusal := a.validator.findKey(ctx, parsed, a.refresher.Now, nil)
+	if refusal.reason() != ReasonUnknownKey {
+		return key, refusal
+	}
+	cooled := time.NewTimer(a.validator.keys.CooledIn(time.Now()))
+	defer cooled.Stop()
+	select {
+	case <-cooled.C:
+		return a.validator.findKey(ctx, parsed, a.refresher.Now, nil)
+	case <-ctx.Done():
+		return key, refusal
+	}
 }
 
 // readIDToken reads what an ID token says, and judges whom it is from and for

@@ -98,6 +98,17 @@ func (ks *Set) roundForKey(now time.Time, mayForce bool) (r *round, fresh bool) 
 	return nil, false
 }
 
+// CooledIn is how long no unknown kid can force a fetch: what is left of
+// refresh_cooldown.
+func (ks *Set) CooledIn(now time.Time) time.Duration {
+	ks.mu.Lock()
+	defer ks.mu.Unlock()
+	if ks.lastForced.IsZero() {
+		return 0
+	}
+	return max(0, ks.lastForced.Add(ks.cfg.RefreshCooldown).Sub(now))
+}
+
 // request asks the refresher for a round. The caller holds mu.
 func (ks *Set) request(forced bool) *round {
 	ks.pending = &round{forced: forced, unconditional: forced, done: make(chan struct{})}
