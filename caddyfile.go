@@ -3,7 +3,6 @@ package logtoauth
 import (
 	"cmp"
 	"encoding/json"
-	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -169,7 +168,11 @@ func authRoutes(h httpcaddyfile.Helper, handler *Handler, matcher caddy.ModuleMa
 		routes = append(routes, newRoute(route, metadataName, handler.metadata()))
 	}
 	if path := handler.endpointsPath(); path != "" {
-		routes = append(routes, endpointsRoute(handler, path))
+		// First: with a path, or for one that a rewrite has changed, other
+		// logto_auth directives of the block might refuse a callback.
+		route := caddy.ModuleMap{endpointsName: caddyconfig.JSON(MatchEndpoints{Path: path}, nil)}
+		order.addFirst(route)
+		routes = append(routes, newRoute(route, endpointsName, handler))
 	}
 	auth := newRoute(underAnyReading(matcher, order), authDirective, handler)
 	if len(handler.ForwardClaims) > 0 {
@@ -201,16 +204,6 @@ func (h *Handler) endpointsPath() string {
 		return cmp.Or(h.Revocation.Path, defaultSignInPath)
 	}
 	return ""
-}
-
-// endpointsRoute gives the route that answers the endpoints of sign_in and
-// revocation. It comes first: with a matcher, or for a path that a rewrite has
-// changed, other logto_auth directives of the block might refuse a callback.
-func endpointsRoute(handler *Handler, path string) httpcaddyfile.ConfigValue {
-	return newRoute(caddy.ModuleMap{
-		endpointsName: caddyconfig.JSON(MatchEndpoints{Path: path}, nil),
-		"path":        sortKey(strings.Repeat("~", 200)),
-	}, endpointsName, handler)
 }
 
 func pathMatcher(pattern string) caddy.ModuleMap {

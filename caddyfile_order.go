@@ -39,6 +39,9 @@ type pathOrder struct {
 	block  uintptr // tells the blocks of a Caddyfile apart
 	routes []pathRoute
 	keyed  bool
+
+	// first are the matcher sets of routes that come before all with a path.
+	first []caddy.ModuleMap
 }
 
 // pathRoute is a route with one path, as it was written.
@@ -72,6 +75,25 @@ func (o *pathOrder) add(pattern string, set caddy.ModuleMap) {
 		for _, route := range o.routes {
 			route.setSortKey()
 		}
+	}
+	o.keepFirst()
+}
+
+// addFirst notes a route without a path that comes before all with one. Alone it
+// needs no sort key, which would cost each request a comparison of paths: Caddy
+// runs routes with a matcher before those without.
+func (o *pathOrder) addFirst(set caddy.ModuleMap) {
+	o.first = append(o.first, set)
+	o.keepFirst()
+}
+
+func (o *pathOrder) keepFirst() {
+	if len(o.routes) == 0 {
+		return
+	}
+	for _, set := range o.first {
+		// Longer than any path that somebody writes.
+		set["path"] = sortKey(strings.Repeat("~", 200))
 	}
 }
 

@@ -34,10 +34,6 @@ const (
 	// fetch that hangs, the pause after a failed refresh, and patience.
 	tokenlessEcho = 15 * time.Second
 
-	// newKeyEcho is how long a new key may not be known: refresh_cooldown, a
-	// fetch, and patience.
-	newKeyEcho = 3 * time.Second
-
 	// deadKept is how many sessions that a person has signed out of are tried
 	// again.
 	deadKept = 20
@@ -198,10 +194,7 @@ func (p *person) signIn() bool {
 		p.signIns.Add(1)
 		return true
 	}
-	// A new key that comes within refresh_cooldown of a made-up one is not asked
-	// for until that is over, and the ID token does not verify.
-	newKey := got.status == http.StatusBadRequest && p.tenant.rotatedBetween(sent.Add(-newKeyEcho), time.Now())
-	if !p.mayFail(sent) && !newKey {
+	if !p.mayFail(sent) {
 		p.Errorf("%s: the sign-in ends with %d at %s: %s", p.id, got.status, got.at.Path, visibleText(got.body))
 	}
 	return false
