@@ -18,8 +18,13 @@ import (
 	"github.com/caddy-logto/caddy-logto-auth/internal/session"
 )
 
-// maxRevocation bounds the body of a request to the admin API.
-const maxRevocation = 64 << 10
+const (
+	// maxRevocation bounds the body of a request to the admin API.
+	maxRevocation = 64 << 10
+	// maxID bounds what it names. Logto's ids have 12 or 21 characters; a
+	// client_id may be a URL.
+	maxID = 1024
+)
 
 // revocation is an entry as the admin API takes and shows it.
 type revocation struct {
@@ -55,8 +60,11 @@ func (v *revocation) entry(now time.Time) (session.Entry, error) {
 		return session.Entry{}, errors.New("name exactly one of sub, client_id, organization_id, session_id and jti, or sub with organization_id")
 	}
 	entry := named[0]
-	if legible.HasControl(entry.Subject + entry.Organization) {
+	switch id := entry.Subject + entry.Organization; {
+	case legible.HasControl(id):
 		return session.Entry{}, errors.New("the id holds a control character")
+	case len(id) > maxID:
+		return session.Entry{}, fmt.Errorf("the id has %d octets; it may have at most %d", len(id), maxID)
 	}
 	if entry.NotBefore = now; v.NotBefore != "" {
 		at, err := time.Parse(time.RFC3339, v.NotBefore)
