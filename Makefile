@@ -4,7 +4,7 @@ GOFUMPT := mvdan.cc/gofumpt@v0.12.0
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 BENCHSTAT := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 
-.PHONY: build test lint fmt docs fuzz e2e soak mutate bench bench-load bench-caches demo ci
+.PHONY: build test lint fmt docs fuzz e2e soak mutate bench bench-load bench-pictures bench-caches demo ci
 
 build: ## A Caddy with this module, as bin/caddy
 	go build -o bin/ ./cmd/caddy
@@ -43,7 +43,10 @@ bench: ## Benchmarks, compared with bench.old.txt where that exists
 	go test -run='^$$' -bench=. -benchmem -count=6 ./... >bench.txt && go run $(BENCHSTAT) $(wildcard bench.old.txt) bench.txt
 
 bench-load: ## A real Caddy under load, with and without the directive, and the peers that are installed (Linux, seven minutes)
-	go run -C bench . -svg ../docs/internals/performance.svg
+	go run -C bench .
+
+bench-pictures: ## The pictures of docs, from the tables in docs/internals/performance.md
+	go run -C bench . -draw ../docs
 
 bench-caches: ## The cache for verified tokens next to others
 	go test -run='^$$' -bench=TokenCache -benchmem -cpu=1,2 -count=6 .

@@ -6,7 +6,12 @@
 // the processor time that the two processes took. It does the same with other
 // servers that can check tokens, where they are installed.
 //
-//	go run -C bench . [-run hot] [-peers none] [-svg ../docs/internals/performance.svg]
+//	go run -C bench . [-run hot] [-peers none]
+//
+// It prints tables for docs/internals/performance.md. From the tables there it
+// draws the pictures, measuring nothing:
+//
+//	go run -C bench . -draw ../docs
 //
 // It is a module of its own, with all that measures other people's software, so
 // that none of it enters the build of a Caddy or the product's own test run.
@@ -33,7 +38,7 @@ type options struct {
 	duration    time.Duration
 	connections int
 	only        *regexp.Regexp
-	svg         string
+	draw        string
 	peers       string
 }
 
@@ -44,12 +49,14 @@ func main() {
 	flag.DurationVar(&o.duration, "duration", 500*time.Millisecond, "how long one round loads each server")
 	flag.IntVar(&o.connections, "connections", 8, "connections that are kept busy")
 	only := flag.String("run", "", "only workloads whose name matches this expression")
-	flag.StringVar(&o.svg, "svg", "", "file to draw the comparison into")
+	flag.StringVar(&o.draw, "draw", "", "the folder docs: draw its pictures from its tables, and measure nothing")
 	flag.StringVar(&o.peers, "peers", "", "other servers to measure too, such as haproxy,fastapi; none; or, if empty, those that are installed")
 	flag.Parse()
 
 	var err error
-	if o.only, err = regexp.Compile(*only); err == nil {
+	if o.draw != "" {
+		err = draw(o.draw)
+	} else if o.only, err = regexp.Compile(*only); err == nil {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 		err = run(ctx, o)
 		stop()
@@ -91,10 +98,37 @@ func run(ctx context.Context, o options) error {
 	}
 	printTable(os.Stdout, results)
 	printPeers(os.Stdout, others)
-	if o.svg == "" {
-		return nil
+	return nil
+}
+
+// pictures returns the pictures of the documentation by their paths below docs,
+// drawn from the tables there.
+func pictures(docs string) (map[string]string, error) {
+	page, err := os.ReadFile(filepath.Join(docs, "internals", "performance.md")) //nolint:gosec // the caller's own file
+	if err != nil {
+		return nil, err
 	}
-	return os.WriteFile(o.svg, []byte(drawChart(results, others)), 0o644) //nolint:gosec // documentation that everyone may read
+	results, others, err := readTables(string(page))
+	if err != nil {
+		return nil, err
+	}
+	return map[string]string{
+		filepath.Join("internals", "performance.svg"): drawChart(results, others),
+		filepath.Join("images", "added-cpu.svg"):      drawSummary(results, others),
+	}, nil
+}
+
+func draw(docs string) error {
+	drawn, err := pictures(docs)
+	if err != nil {
+		return err
+	}
+	for path, picture := range drawn {
+		if err := os.WriteFile(filepath.Join(docs, path), []byte(picture), 0o644); err != nil { //nolint:gosec // documentation that everyone may read
+			return err
+		}
+	}
+	return nil
 }
 
 func measureModule(ctx context.Context, o options, binary, dir string) (results []result, err error) {
