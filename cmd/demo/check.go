@@ -6,46 +6,104 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"text/tabwriter"
+	"sync"
 )
 
-// result is a check and the answer it got.
-type result struct {
-	section string
-	name    string
-	want    answer
-	got     answer
+// logIndent puts what belongs to an answer below it.
+const logIndent = "           "
+
+// checker sends the requests of sections and says of each answer, as it comes,
+// whether it is the one that was expected.
+type checker struct {
+	stack *stack
+	out   io.Writer
+	paint paint
+
+	sent, different int
+
+	mu     sync.Mutex
+	logged []entry // since the last line that was printed
 }
 
-// ask sends the requests of all sections, in their order.
-func ask(ctx context.Context, s *stack, sections []section) ([]result, error) {
-	var results []result
+// run checks all sections, in their order. It returns an error if an answer
+// differs.
+func (c *checker) run(ctx context.Context, sections []section) error {
+	defer c.stack.journal.follow(c.note)()
 	for _, section := range sections {
-		got, err := askAll(ctx, s, section)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", section.title, err)
+		if err := c.print(c.paint.bold(section.title)); err != nil {
+			return err
 		}
-		results = append(results, got...)
-	}
-	return results, nil
-}
-
-// askAll sends the requests of one section.
-func askAll(ctx context.Context, s *stack, section section) ([]result, error) {
-	results := make([]result, 0, len(section.checks))
-	for _, check := range section.checks {
-		if check.before != nil {
-			if err := check.before(ctx, s); err != nil {
-				return nil, fmt.Errorf("%s: %w", check.name, err)
+		for _, check := range section.checks {
+			if err := c.check(ctx, section.host, check); err != nil {
+				return fmt.Errorf("%s: %s: %w", section.title, check.name, err)
 			}
 		}
-		got, err := check.do(ctx, s, section.host)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", check.name, err)
-		}
-		results = append(results, result{section.title, check.name, check.want, got})
 	}
-	return results, nil
+	if c.different > 0 {
+		return fmt.Errorf("%d of %d answers differ", c.different, c.sent)
+	}
+	return c.print(fmt.Sprintf("All %d answers are as expected.", c.sent))
+}
+
+// check prints one line, and more only for what is out of the ordinary.
+func (c *checker) check(ctx context.Context, host string, check check) error {
+	if check.doing != "" {
+		if err := c.print("  ..       " + check.doing); err != nil {
+			return err
+		}
+	}
+	if check.before != nil {
+		if err := check.before(ctx, c.stack); err != nil {
+			return err
+		}
+		if err := c.printLogged(); err != nil {
+			return err
+		}
+	}
+	got, err := check.do(ctx, c.stack, host)
+	if err != nil {
+		return err
+	}
+	c.sent++
+	verdict := c.paint.green("ok     ")
+	var more []string
+	if got != check.want {
+		c.different++
+		verdict = c.paint.red("DIFFERS")
+		more = append(wrap("want "+check.want.String(), logIndent), wrap("got "+got.String(), logIndent)...)
+	}
+	// The verdict is coloured: what fits is measured without it.
+	line := cut(fmt.Sprintf("           %d  %s", got.status, check.name))
+	if err := c.print(append([]string{"  " + verdict + line[len("  DIFFERS"):]}, more...)...); err != nil {
+		return err
+	}
+	return c.printLogged()
+}
+
+func (c *checker) print(lines ...string) error {
+	_, err := io.WriteString(c.out, strings.Join(lines, "\n")+"\n")
+	return err
+}
+
+// note keeps a line of Caddy's log until the step's own line is there.
+func (c *checker) note(e entry) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.logged = append(c.logged, e)
+}
+
+// printLogged prints what Caddy has logged since the last time.
+func (c *checker) printLogged() error {
+	c.mu.Lock()
+	logged := c.logged
+	c.logged = nil
+	c.mu.Unlock()
+	for _, e := range logged {
+		if err := c.print(e.lines(c.paint, logIndent)...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // do sends the request of a check, or lets the visitor do what it says.
@@ -53,9 +111,9 @@ func (c check) do(ctx context.Context, s *stack, host string) (answer, error) {
 	if c.visit != nil {
 		return c.visit(ctx, s)
 	}
-	token := ""
-	if c.token != nil {
-		token = c.token(s)
+	token := s.tokens[c.token]
+	if c.newToken != nil {
+		token = c.newToken(s)
 	}
 	return send(ctx, s, host, c, token)
 }
@@ -84,37 +142,4 @@ func send(ctx context.Context, s *stack, host string, c check, token string) (an
 		body:      string(body),
 		challenge: strings.Join(response.Header.Values("WWW-Authenticate"), ", "),
 	}, nil
-}
-
-// report prints what was expected and what came, and returns an error if they
-// differ anywhere.
-func report(out io.Writer, results []result) error {
-	var text strings.Builder
-	different := 0
-	section := ""
-	for _, r := range results {
-		if r.section != section {
-			section = r.section
-			fmt.Fprintf(&text, "%s\n", section)
-		}
-		verdict := "ok"
-		if r.got != r.want {
-			verdict = "DIFFERS"
-			different++
-		}
-		fmt.Fprintf(&text, "  %s\t%s\texpected\t%v\n", verdict, r.name, r.want)
-		fmt.Fprintf(&text, "\t\tgot\t%v\n", r.got)
-	}
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	if _, err := io.WriteString(table, text.String()); err != nil {
-		return err
-	}
-	if err := table.Flush(); err != nil {
-		return err
-	}
-	if different > 0 {
-		return fmt.Errorf("%d of %d answers differ", different, len(results))
-	}
-	_, err := fmt.Fprintf(out, "All %d answers are as expected.\n", len(results))
-	return err
 }

@@ -38,9 +38,10 @@ func adapt(config, endpoint string) ([]byte, error) {
 
 // contain keeps Caddy to itself whatever the Caddyfile says: a free loopback
 // port, no admin endpoint, no certificates, no file outside the working
-// directory. The members' site is added to it. The log shows what this module
-// has to say and nothing else.
-func contain(adapted []byte, working, logLevel string) ([]byte, error) {
+// directory. The members' site is added to it, and the page unless its address
+// is empty. The log is what this module has to say and nothing else, and goes
+// to the journal.
+func contain(adapted []byte, working, logLevel, page string) ([]byte, error) {
 	var config caddy.Config
 	if err := json.Unmarshal(adapted, &config); err != nil {
 		return nil, fmt.Errorf("decoding the configuration: %w", err)
@@ -56,6 +57,11 @@ func contain(adapted []byte, working, logLevel string) ([]byte, error) {
 	if len(app.Servers) != 1 {
 		return nil, fmt.Errorf("the sites listen on %d addresses; the demo serves one", len(app.Servers))
 	}
+	if page != "" {
+		for _, server := range app.Servers {
+			addPage(server, page)
+		}
+	}
 	if err := addMembers(&app, filepath.Join(working, "members")); err != nil {
 		return nil, err
 	}
@@ -70,10 +76,13 @@ func contain(adapted []byte, working, logLevel string) ([]byte, error) {
 	config.Admin = &caddy.AdminConfig{Disabled: true, Config: &caddy.ConfigSettings{Persist: new(false)}}
 	config.StorageRaw = caddyconfig.JSON(map[string]string{"module": "file_system", "root": filepath.Join(working, "storage")}, nil)
 	config.Logging = &caddy.Logging{Logs: map[string]*caddy.CustomLog{
-		"default": {
+		// Caddy would tell on standard error of another writer for this one.
+		"default": {BaseLog: caddy.BaseLog{Level: "FATAL"}},
+		"demo": {
 			BaseLog: caddy.BaseLog{
 				Level:      logLevel,
-				EncoderRaw: caddyconfig.JSON(map[string]string{"format": "console", "level_format": "upper"}, nil),
+				WriterRaw:  caddyconfig.JSON(map[string]string{"output": "logto_demo"}, nil),
+				EncoderRaw: caddyconfig.JSON(map[string]string{"format": "json"}, nil),
 			},
 			Include: []string{"http.handlers.logto_auth", "http.handlers.logto_require", "logto_auth"},
 		},

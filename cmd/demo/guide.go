@@ -4,57 +4,136 @@ import (
 	"fmt"
 	"io"
 	"strings"
-
-	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
 )
 
-// printGuide says what runs where and gives a curl line for each check.
-func printGuide(out io.Writer, s *stack) error {
-	var b strings.Builder
-	fmt.Fprintf(&b, "Open    http://%s/ in a browser: a members' site, where you sign in as Alice or Bob\n\n", s.members)
-	fmt.Fprintf(&b, "Tenant  %s, with discovery at %s%s\n", s.tenant.Issuer(), s.tenant.Endpoint(), devtenant.DiscoveryPath)
-	fmt.Fprintf(&b, "Caddy   http://%s, from %s; what it refuses is explained on standard error\n", s.caddy, s.config)
-	fmt.Fprintf(&b, "\nA token of your own, where resource, organization_id and scope may vary:\n  %s\n", tokenLine(s))
-	fmt.Fprintf(&b, "\nWhat Caddy knows of the tenant's keys; fetching them now; what it counts:\n  %s\n  %s\n  %s\n",
-		"curl http://"+s.admin+tenantsPath, "curl -X POST http://"+s.admin+refreshPath, "curl http://"+s.admin+metricsPath)
-	for _, section := range sections {
-		if section.onlyCheck != "" {
-			fmt.Fprintf(&b, "\n\n%s\n%s\n\n", section.title, strings.Repeat("=", len(section.title)))
-			fmt.Fprintf(&b, "# %s\n", section.onlyCheck)
-			continue
-		}
-		fmt.Fprintf(&b, "\n\n%s\n%s\n", section.title, strings.Repeat("=", len(section.title)))
-		for _, check := range section.checks {
-			fmt.Fprintf(&b, "\n# %s: expect %d %s\n", check.name, check.want.status, check.want.body)
-			if check.want.challenge != "" {
-				fmt.Fprintf(&b, "# WWW-Authenticate: %s\n", check.want.challenge)
+// printGuide prints a screen for each thing to try, and last what runs where:
+// that is what a terminal shows without scrolling.
+func printGuide(out io.Writer, p paint, s *stack) error {
+	var screens [][]string
+	if s.guided {
+		screens = append(screens, tokenScreen(p, s), ownTokenScreen(p, s))
+		for _, section := range sections {
+			if section.onlyCheck == "" {
+				screens = append(screens, sectionScreen(p, s, section))
 			}
-			fmt.Fprintln(&b, curlLine(s, section.host, check))
 		}
+		screens = append(screens, onlyCheckScreen(p))
 	}
-	fmt.Fprint(&b, "\nServing until interrupted (Ctrl+C).\n")
+	screens = append(screens, summaryScreen(p, s))
+	var b strings.Builder
+	for _, screen := range screens {
+		b.WriteString(strings.Join(screen, "\n") + "\n\n")
+	}
 	_, err := io.WriteString(out, b.String())
 	return err
 }
 
-// curlLine quotes with double quotes only, which every shell takes, those of
-// Windows too. A host goes into a header, since not every resolver knows names
-// below localhost.
+// title is underlined, for those who look for it without colours.
+func title(p paint, text string) []string {
+	return []string{p.bold(text), p.bold(strings.Repeat("=", len(text)))}
+}
+
+func tokenScreen(p paint, s *stack) []string {
+	lines := append(title(p, "Tokens, in files"), "",
+		"All curl lines below are for the directory of the tokens, so go there first:", "",
+		p.blue("cd "+s.directory), "")
+	for _, token := range heldTokens {
+		lines = append(lines, fmt.Sprintf("  %-13s %s", tokenFile(token.name), token.about))
+	}
+	return lines
+}
+
+// ownTokenScreen says what may be asked for. Its lines need a shell of Unix;
+// those of the sections need none.
+func ownTokenScreen(p paint, s *stack) []string {
+	lines := append(title(p, "A token of your own"), "",
+		"What the tenant grants to its client "+demoClient+":", "")
+	for _, granted := range permissions {
+		var asks []string
+		if granted.Resource != "" {
+			asks = append(asks, "resource="+granted.Resource)
+		}
+		if granted.OrganizationID != "" {
+			asks = append(asks, "organization_id="+granted.OrganizationID)
+		}
+		lines = append(lines, "  "+strings.Join(asks, "&"), "      scope="+strings.Join(granted.Scopes, " "))
+	}
+	return append(lines, "",
+		p.soft("# Get a token, and send it. "+clientFile+" is a file with the client's secret."),
+		p.blue(`A="resource=`+api+`&scope=read:products"`),
+		p.blue(`T=$(curl -sd @`+clientFile+` -d "$A" `+s.tenant.address+`/oidc/token | grep -o 'ey[^"]*')`),
+		p.blue(`curl -i -H "Authorization: Bearer $T" `+s.caddy+`/api/products`))
+}
+
+func sectionScreen(p paint, s *stack, section section) []string {
+	lines := title(p, section.title)
+	for _, check := range section.checks {
+		lines = append(lines, "",
+			p.soft(cut(fmt.Sprintf("# %s: %d %s", check.name, check.want.status, check.want.body))),
+			p.blue(curlLine(s, section.host, check)))
+	}
+	return lines
+}
+
+func onlyCheckScreen(p paint) []string {
+	lines := append(title(p, "What a program does for you"), "",
+		"go run ./cmd/demo -check sends all of these requests and compares the", "answers. It also does what curl cannot:")
+	for _, section := range sections {
+		if section.onlyCheck != "" {
+			lines = append(append(lines, ""), wrap("- "+section.onlyCheck, "")...)
+		}
+	}
+	return lines
+}
+
+func summaryScreen(p paint, s *stack) []string {
+	lines := append(title(p, "What runs where"), "")
+	if s.guided {
+		lines = append(lines,
+			"In a browser  "+p.blue("http://"+s.caddy+"/"),
+			"              pick a request and a token, and see the answer",
+			"              "+p.blue("http://"+s.members+"/"),
+			"              a members' site: sign in as Alice or Bob")
+	} else {
+		lines = append(lines,
+			"Your sites    "+p.blue("http://"+s.caddy+"/"),
+			cut("              from "+s.config),
+			"Members' site "+p.blue("http://"+s.members+"/"),
+			"              sign in as Alice or Bob")
+	}
+	lines = append(lines,
+		"Tenant        http://"+s.tenant.address+"/oidc",
+		"Tokens        "+s.directory)
+	if !s.guided {
+		lines = append(lines,
+			`              Send one with: curl -H @`+tokenFile(heldTokens[0].name)+" "+s.caddy)
+	}
+	lines = append(lines, "",
+		"What Caddy knows of the tenant's keys, fetching them now, and its metrics:",
+		"  "+p.blue("curl "+s.admin+tenantsPath),
+		"  "+p.blue("curl -X POST "+s.admin+refreshPath),
+		"  "+p.blue("curl "+s.admin+metricsPath), "")
+	if s.guided {
+		lines = append(lines, "Scroll up for the curl lines.")
+	}
+	return append(lines,
+		"Refused requests appear below, each with its reason and a hint.",
+		p.bold("Ctrl-C stops all of it and deletes the tokens."))
+}
+
+// curlLine quotes nothing, so that every shell takes it, those of Windows too.
+// A host goes into a header, since not every resolver knows names below
+// localhost.
 func curlLine(s *stack, host string, c check) string {
 	words := []string{"curl", "-i"}
 	if c.method != "" {
 		words = append(words, "-X", c.method)
 	}
+	if c.token != "" {
+		words = append(words, "-H", "@"+tokenFile(c.token))
+	}
 	if host != "" {
-		words = append(words, "-H", `"Host: `+host+`"`)
+		words = append(words, "-H", "Host:"+host)
 	}
-	if c.token != nil {
-		words = append(words, "-H", `"Authorization: Bearer `+c.token(s)+`"`)
-	}
-	return strings.Join(append(words, "http://"+s.caddy+c.path), " ")
-}
-
-func tokenLine(s *stack) string {
-	return fmt.Sprintf(`curl -u %s:%s -d grant_type=client_credentials -d resource=%s -d "scope=read:products write:orders" %s%s`,
-		demoClient, demoSecret, api, s.tenant.Endpoint(), devtenant.TokenPath)
+	return strings.Join(append(words, s.caddy+c.path), " ")
 }

@@ -1,8 +1,9 @@
-// Command demo shows logto_auth at work on one machine: a throw-away tenant, a
-// members' site to open in a browser, Caddy with Caddyfile.example, tokens, and
-// curl lines with the answers to expect. With -check it sends those requests
-// itself, signs people in and out, rotates the tenant's keys and stops the
-// tenant between requests, and fails if an answer differs.
+// Command demo shows logto_auth at work on one machine: a throw-away tenant,
+// Caddy with Caddyfile.example, a page in the browser on which one picks a
+// request and a token, a members' site to sign in to, and curl lines with the
+// answers to expect. With -check it sends those requests itself, signs people
+// in and out, rotates the tenant's keys and stops the tenant between requests,
+// and fails if an answer differs.
 package main
 
 import (
@@ -12,17 +13,24 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 )
 
+const exampleConfig = "Caddyfile.example"
+
 func main() {
-	config := flag.String("config", "Caddyfile.example", "the `Caddyfile` to serve")
+	config := flag.String("config", "", "the `Caddyfile` to serve, without the guide; default: "+exampleConfig+" with it")
 	check := flag.Bool("check", false, "send the requests, compare the answers, and exit")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "demo: unexpected argument %q\n", flag.Arg(0))
 		flag.Usage()
 		os.Exit(2)
+	}
+	settings := settings{config: *config, guided: *config == ""}
+	if settings.guided {
+		settings.config = exampleConfig
 	}
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -32,30 +40,39 @@ func main() {
 	if *check {
 		run = checkAnswers
 	}
-	if err := run(ctx, *config, os.Stdout); err != nil {
+	if err := run(ctx, settings, os.Stdout, paintFor(os.Stdout)); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
 }
 
-// serve prints what runs where and what to try, until the context ends.
-func serve(ctx context.Context, config string, out io.Writer) error {
-	return withStack(ctx, config, "DEBUG", func(s *stack) error {
-		if err := printGuide(out, s); err != nil {
+// serve prints what to try and what runs where, then what Caddy refuses, until
+// the context ends.
+func serve(ctx context.Context, settings settings, out io.Writer, p paint) error {
+	settings.logLevel = "DEBUG"
+	err := withStack(ctx, settings, func(s *stack) error {
+		if err := printGuide(out, p, s); err != nil {
 			return err
 		}
+		defer s.journal.follow(func(e entry) {
+			// What cannot be shown is no reason to stop serving.
+			_, _ = io.WriteString(out, strings.Join(e.lines(p, ""), "\n")+"\n")
+		})()
 		<-ctx.Done()
-		return nil
+		_, err := io.WriteString(out, "\nStopping: Caddy, the tenant, the page.\n")
+		return err
 	})
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(out, "Stopped. The tokens are deleted, and nothing is left behind.\n")
+	return err
 }
 
-// checkAnswers sends the requests of the guide and reports on the answers.
-func checkAnswers(ctx context.Context, config string, out io.Writer) error {
-	return withStack(ctx, config, "INFO", func(s *stack) error {
-		results, err := ask(ctx, s, sections)
-		if err != nil {
-			return err
-		}
-		return report(out, results)
+// checkAnswers sends the requests of the guide, and more, and says what came.
+func checkAnswers(ctx context.Context, settings settings, out io.Writer, p paint) error {
+	settings.logLevel = "INFO"
+	return withStack(ctx, settings, func(s *stack) error {
+		return (&checker{stack: s, out: out, paint: p}).run(ctx, sections)
 	})
 }

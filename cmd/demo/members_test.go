@@ -1,7 +1,6 @@
 package main
 
 import (
-	"regexp"
 	"strings"
 	"testing"
 
@@ -10,23 +9,17 @@ import (
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
 )
 
-func TestGuideBeginsWithTheMembersSite(t *testing.T) {
+func TestPageAndMembersSiteAreLinked(t *testing.T) {
 	keepEnvironment(t)
-	err := withStack(t.Context(), exampleCaddyfile, "ERROR", func(s *stack) error {
-		var out strings.Builder
-		if err := printGuide(&out, s); err != nil {
-			return err
-		}
-		address := regexp.MustCompile(`^Open +(http://\S+) in a browser`).FindStringSubmatch(out.String())
-		if address == nil {
-			t.Fatalf("it begins otherwise:\n%s", out.String())
-		}
-		page, err := s.visitor.open(t.Context(), address[1])
-		if err != nil {
-			return err
-		}
-		if page.status != 200 || !strings.Contains(page.body, "as Alice") {
-			t.Errorf("%s answers %d %s", address[1], page.status, page.body)
+	err := withStack(t.Context(), example, func(s *stack) error {
+		for from, to := range map[string]string{s.caddy: s.members, s.members: s.caddy} {
+			seen, err := s.visitor.open(t.Context(), "http://"+from+"/")
+			if err != nil {
+				return err
+			}
+			if seen.status != 200 || !strings.Contains(seen.body, `href="http://`+to+`/"`) {
+				t.Errorf("%s has no link to %s: %d %s", from, to, seen.status, seen.body)
+			}
 		}
 		return nil
 	})
@@ -49,7 +42,7 @@ func TestMembersCaddyfileIsFormatted(t *testing.T) {
 // Templates show a claim as it is, markup included, unless they are told.
 func TestMembersPagesEscapeClaims(t *testing.T) {
 	keepEnvironment(t)
-	err := withStack(t.Context(), exampleCaddyfile, "ERROR", func(s *stack) error {
+	err := withStack(t.Context(), example, func(s *stack) error {
 		const name = `<script>alert(1)</script> {{env "PATH"}} {env.PATH}`
 		s.tenant.AddUser(devtenant.User{ID: "eve", Name: name, Email: `"><script>@example.com`, Roles: []string{"board"}})
 		if _, err := signsIn("/profile", "eve")(t.Context(), s); err != nil {

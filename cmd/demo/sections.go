@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-
-	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
 )
 
 const (
@@ -16,7 +14,8 @@ const (
 	acme = "rwheh3w247dn"
 )
 
-// section is one site of Caddyfile.example and the requests to try there.
+// section is one site of Caddyfile.example and the requests to try there. Its
+// curl lines fit one screen.
 type section struct {
 	title  string
 	host   string // empty: the address itself
@@ -33,11 +32,17 @@ type check struct {
 	method string // empty: GET
 	path   string
 
+	// doing says what before does, while it does it.
+	doing string
+
 	// before changes the tenant before the request is sent, if not nil.
 	before func(context.Context, *stack) error
 
-	// token returns the token to send; nil sends none.
-	token func(*stack) string
+	// token is the name of the held token to send; empty sends none.
+	token string
+
+	// newToken returns the token to send in place of a held one, if not nil.
+	newToken func(*stack) string
 
 	// visit is what a browser does in place of a request, if not nil.
 	visit func(context.Context, *stack) (answer, error)
@@ -57,6 +62,9 @@ func (a answer) String() string {
 	return strings.TrimRight(fmt.Sprintf("%d  %s  %s", a.status, a.body, a.challenge), " ")
 }
 
+// aliceInfo is what the sites answer of Alice's token for the API.
+const aliceInfo = `{"auth":{"sub":"alice","clientId":"web-app","organizationId":null,"scopes":["read:products"],"audience":["https://api.example.com"]}}`
+
 // sections is what the guide prints and what -check sends.
 var sections = []section{
 	{title: "A global API resource", checks: []check{
@@ -73,56 +81,65 @@ var sections = []section{
 		{
 			name:  "a good token",
 			path:  "/api/protected",
-			token: admitted.token,
-			want:  admitted.want,
+			token: "alice",
+			want:  answer{200, aliceInfo, ""},
 		},
 		{
 			name:  "the scope that the route asks for",
 			path:  "/api/products",
-			token: issue(alice(devtenant.TokenRequest{Resource: api, Scope: "read:products"})),
+			token: "alice",
 			want:  answer{200, "Hello, alice", ""},
 		},
 		{
 			name:  "a missing scope",
 			path:  "/api/products",
-			token: issue(alice(devtenant.TokenRequest{Resource: api})),
+			token: "noscope",
 			want:  answer{403, `{"error":"Insufficient scope"}`, `Bearer error="insufficient_scope", scope="read:products"`},
 		},
 		{
 			name:   "a missing scope for writing",
 			method: "POST",
 			path:   "/api/orders",
-			token:  issue(alice(devtenant.TokenRequest{Resource: api, Scope: "read:products"})),
+			token:  "alice",
 			want:   answer{403, `{"error":"Insufficient scope"}`, `Bearer error="insufficient_scope", scope="write:orders"`},
 		},
 		{
+			name:   "the scope for writing",
+			method: "POST",
+			path:   "/api/orders",
+			token:  "orders",
+			want:   answer{200, "Hello, alice", ""},
+		},
+	}},
+	{title: "Tokens that the API does not take", checks: []check{
+		{
 			name:  "another API's token",
 			path:  "/api/protected",
-			token: issue(alice(devtenant.TokenRequest{Resource: anotherAPI, Scope: "read:products"})),
+			token: "billing",
 			want:  answer{403, `{"error":"Invalid audience"}`, `Bearer error="invalid_token"`},
 		},
 		{
 			name:  "an organization's token",
 			path:  "/api/protected",
-			token: issue(alice(devtenant.TokenRequest{Resource: api, OrganizationID: acme, Scope: "read:products"})),
+			token: "both",
 			want:  answer{403, `{"error":"Organization token not accepted"}`, `Bearer error="invalid_token"`},
 		},
 		{
 			name:  "an opaque token: the client did not ask for a resource",
 			path:  "/api/protected",
-			token: func(s *stack) string { return s.tenant.OpaqueToken() },
+			token: "opaque",
 			want:  answer{401, `{"error":"Invalid token"}`, `Bearer error="invalid_token", error_description="The token is no JWT: request an access token for a resource"`},
 		},
 		{
 			name:  "an ID token",
 			path:  "/api/protected",
-			token: func(s *stack) string { return s.tenant.IDToken("alice", "web-app") },
+			token: "id",
 			want:  answer{401, `{"error":"Invalid token"}`, `Bearer error="invalid_token", error_description="The token is no access token"`},
 		},
 		{
 			name:  "a forged token",
 			path:  "/api/protected",
-			token: forged,
+			token: "forged",
 			want:  answer{401, `{"error":"Invalid token"}`, `Bearer error="invalid_token", error_description="The token's signature is invalid"`},
 		},
 	}},
@@ -130,25 +147,25 @@ var sections = []section{
 		{
 			name:  "a good token of the organization acme",
 			path:  "/api/protected",
-			token: issue(alice(devtenant.TokenRequest{OrganizationID: acme, Scope: "read:members"})),
+			token: "acme",
 			want:  answer{200, `{"auth":{"sub":"alice","clientId":"web-app","organizationId":"rwheh3w247dn","scopes":["read:members"],"audience":["urn:logto:organization:rwheh3w247dn"]}}`, ""},
 		},
 		{
 			name:  "one of the scopes that the route asks for",
 			path:  "/api/members",
-			token: issue(devtenant.TokenRequest{ClientID: "nightly-job", OrganizationID: acme, Scope: "read:members"}),
+			token: "job",
 			want:  answer{200, "Hello, nightly-job", ""},
 		},
 		{
 			name:  "a missing scope",
 			path:  "/api/members",
-			token: issue(alice(devtenant.TokenRequest{OrganizationID: acme, Scope: "invite:member"})),
+			token: "guest",
 			want:  answer{403, `{"error":"Insufficient organization scope"}`, `Bearer error="insufficient_scope", scope="read:members manage:members"`},
 		},
 		{
 			name:  "an API's token",
 			path:  "/api/protected",
-			token: issue(alice(devtenant.TokenRequest{Resource: api, Scope: "read:products"})),
+			token: "alice",
 			want:  answer{403, `{"error":"Invalid audience for organization permissions"}`, `Bearer error="invalid_token"`},
 		},
 	}},
@@ -156,35 +173,35 @@ var sections = []section{
 		{
 			name:  "a good token of the organization acme",
 			path:  "/api/protected",
-			token: issue(alice(devtenant.TokenRequest{Resource: api, OrganizationID: acme, Scope: "read:invoices"})),
+			token: "both",
 			want:  answer{200, `{"auth":{"sub":"alice","clientId":"web-app","organizationId":"rwheh3w247dn","scopes":["read:invoices"],"audience":["https://api.example.com"]}}`, ""},
 		},
 		{
 			name:  "the wrong organization",
 			path:  "/api/protected",
-			token: issue(alice(devtenant.TokenRequest{Resource: api, OrganizationID: "umbrella", Scope: "read:invoices"})),
+			token: "other",
 			want:  answer{403, `{"error":"Organization ID mismatch"}`, `Bearer error="invalid_token"`},
 		},
 		{
 			name:  "no organization",
 			path:  "/api/protected",
-			token: issue(alice(devtenant.TokenRequest{Resource: api, Scope: "read:invoices"})),
+			token: "alice",
 			want:  answer{403, `{"error":"Organization ID mismatch"}`, `Bearer error="invalid_token"`},
 		},
 		{
 			name:  "a missing scope",
 			path:  "/api/invoices",
-			token: issue(alice(devtenant.TokenRequest{Resource: api, OrganizationID: acme})),
+			token: "less",
 			want:  answer{403, `{"error":"Insufficient organization-level API scopes"}`, `Bearer error="insufficient_scope", scope="read:invoices"`},
 		},
 		{
 			name:  "another API's token",
 			path:  "/api/protected",
-			token: issue(alice(devtenant.TokenRequest{Resource: anotherAPI, OrganizationID: acme})),
+			token: "billing",
 			want:  answer{403, `{"error":"Invalid audience for organization-level API resources"}`, `Bearer error="invalid_token"`},
 		},
 	}},
-	{title: "People who sign in with a browser", onlyCheck: "Only -check does this with a program. Open the members' site and try it.", checks: []check{
+	{title: "People who sign in with a browser", onlyCheck: "People sign in and out. You can do this yourself: open the members' site.", checks: []check{
 		{name: "the start page, nobody signed in", visit: opens("/"), want: answer{200, "Welcome to the Rowing Club", ""}},
 		{name: "a script asks who is signed in", visit: asksWho, want: answer{401, `{"error":"no_session"}`, ""}},
 		{name: "the members' page leads to the tenant and back", visit: signsIn("/profile", "alice"), want: answer{200, "Hello, Alice", ""}},
@@ -196,75 +213,49 @@ var sections = []section{
 		{name: "Bob signs in, who lacks the role", visit: signsIn("/board", "bob"), want: answer{403, "This page is for the board", ""}},
 		{name: "his own page", visit: opens("/profile"), want: answer{200, "Hello, Bob", ""}},
 	}},
-	{title: "Keys that rotate, and a tenant that stops for a while", onlyCheck: "Only -check does this: the tenant changes between the requests, and no good token is refused.", checks: []check{
+	{title: "Keys that rotate, and a tenant that stops for a while", onlyCheck: "The tenant changes its keys and stops. No good token is refused.", checks: []check{
 		{
-			name:   "a token of the first key",
-			path:   "/api/protected",
-			before: keepFirst,
-			token:  first,
-			want:   admitted.want,
+			name:     "a token of the first key",
+			path:     "/api/protected",
+			before:   keepFirst,
+			newToken: first,
+			want:     answer{200, aliceInfo, ""},
 		},
 		{
-			name:   "the tenant replaces its EC key by an RSA key: a new token, at once",
-			path:   "/api/protected",
-			before: rotate,
-			token:  admitted.token,
-			want:   admitted.want,
+			name:     "a new token, at once",
+			path:     "/api/protected",
+			doing:    "the tenant replaces its EC key by an RSA key",
+			before:   rotate,
+			newToken: another,
+			want:     answer{200, aliceInfo, ""},
 		},
 		{
-			name:  "a token of the key before, which the tenant still publishes",
-			path:  "/api/protected",
-			token: first,
-			want:  admitted.want,
+			name:     "a token of the key before, which the tenant still publishes",
+			path:     "/api/protected",
+			newToken: first,
+			want:     answer{200, aliceInfo, ""},
 		},
 		{
-			name:   "the tenant is gone, and Caddy has asked for keys in vain: a new token",
-			path:   "/api/protected",
-			before: stopTenant,
-			token:  admitted.token,
-			want:   admitted.want,
+			name:     "a new token while the tenant is gone",
+			path:     "/api/protected",
+			doing:    "the tenant stops, and Caddy asks it for keys in vain",
+			before:   stopTenant,
+			newToken: another,
+			want:     answer{200, aliceInfo, ""},
 		},
 		{
-			name:   "the tenant is back, with one more new key: a new token",
-			path:   "/api/protected",
-			before: restartTenant,
-			token:  admitted.token,
-			want:   admitted.want,
+			name:     "a new token, signed with the newest key",
+			path:     "/api/protected",
+			doing:    "the tenant comes back with one more new key",
+			before:   restartTenant,
+			newToken: another,
+			want:     answer{200, aliceInfo, ""},
 		},
 		{
-			name:  "a token of the first key, which the tenant no longer publishes",
-			path:  "/api/protected",
-			token: first,
-			want:  answer{401, `{"error":"Invalid token"}`, `Bearer error="invalid_token", error_description="The token's signing key is unknown"`},
+			name:     "a token of the first key, which the tenant no longer publishes",
+			path:     "/api/protected",
+			newToken: first,
+			want:     answer{401, `{"error":"Invalid token"}`, `Bearer error="invalid_token", error_description="The token's signing key is unknown"`},
 		},
 	}},
-}
-
-// admitted is a request that is to be let in whatever happens to the tenant.
-var admitted = check{
-	path:  "/api/protected",
-	token: issue(alice(devtenant.TokenRequest{Resource: api, Scope: "read:products"})),
-	want:  answer{200, `{"auth":{"sub":"alice","clientId":"web-app","organizationId":null,"scopes":["read:products"],"audience":["https://api.example.com"]}}`, ""},
-}
-
-// alice makes a request for a token one of a user's.
-func alice(request devtenant.TokenRequest) devtenant.TokenRequest {
-	request.Subject, request.ClientID = "alice", "web-app"
-	return request
-}
-
-// issue returns a new token.
-func issue(request devtenant.TokenRequest) func(*stack) string {
-	return func(s *stack) string { return s.tenant.Token(request) }
-}
-
-// first is the token that keepFirst has issued.
-func first(s *stack) string { return s.first }
-
-// forged has a good token's claims, signed with a stranger's key under the
-// tenant's key ID.
-func forged(s *stack) string {
-	stranger := devtenant.New(devtenant.Options{Issuer: s.tenant.Issuer()})
-	claims := s.tenant.Claims(alice(devtenant.TokenRequest{Resource: api, Scope: "read:products"}))
-	return stranger.Sign(map[string]any{"kid": s.tenant.SigningKID()}, claims)
 }

@@ -19,8 +19,16 @@ import (
 type stack struct {
 	tenant *tenantServer
 
-	// config is the Caddyfile that Caddy serves.
-	config string
+	settings
+
+	// directory has the files of the tokens.
+	directory string
+
+	// tokens are those of the files, by name.
+	tokens map[string]string
+
+	// journal has what Caddy logs.
+	journal *journal
 
 	// caddy, members and admin are the addresses of the Caddyfile's sites, the
 	// members' site and the routes of Caddy's admin API.
@@ -34,70 +42,101 @@ type stack struct {
 	first string
 }
 
+// settings say what to run.
+type settings struct {
+	// config is the Caddyfile that Caddy serves.
+	config string
+
+	// guided is true if that is Caddyfile.example, which guide and page show.
+	guided bool
+
+	logLevel string
+}
+
 // withStack starts the tenant and Caddy, runs do, and ends both.
-func withStack(ctx context.Context, config, logLevel string, do func(*stack) error) (err error) {
-	tenant, err := newTenant(ctx)
+func withStack(ctx context.Context, settings settings, do func(*stack) error) (err error) {
+	s := &stack{settings: settings, journal: newJournal()}
+	current.Store(s.journal)
+	if s.tenant, err = newTenant(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.tenant.stop()) }()
+
+	// Only this user may enter it.
+	if s.directory, err = os.MkdirTemp("", "logto-demo-"); err != nil {
+		return fmt.Errorf("making a directory for tokens and Caddy's storage: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(s.directory)) }()
+	s.tokens = issueAll(s.tenant)
+	if err := writeTokens(s.directory, s.tokens); err != nil {
+		return err
+	}
+
+	page, err := newPage()
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, tenant.stop()) }()
-
-	working, err := os.MkdirTemp("", "logto-demo-")
+	pageServer, err := listen(ctx, "127.0.0.1:0", page)
 	if err != nil {
-		return fmt.Errorf("making a directory for Caddy's storage: %w", err)
+		return fmt.Errorf("listening for the page: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(working)) }()
+	defer func() { err = errors.Join(err, pageServer.stop()) }()
 
 	// Stops what a load that failed half-way has started, too.
 	defer func() { err = errors.Join(err, caddy.Stop()) }()
-	sites, members, err := startCaddy(config, tenant.Endpoint(), working, logLevel)
-	if err != nil {
+	if err := s.startCaddy(pageServer.address); err != nil {
 		return err
 	}
-	tenant.inviteMembers(members)
+	s.tenant.inviteMembers(s.members)
 	admin, err := startAdmin(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, admin.stop()) }()
+	s.admin = admin.address
 	// Its own transport: a proxy of the environment has no part in this.
 	transport := new(http.Transport)
 	defer transport.CloseIdleConnections()
-	visitor, err := newVisitor(transport)
+	s.client = &http.Client{Transport: transport, Timeout: 30 * time.Second}
+	if s.visitor, err = newVisitor(transport); err != nil {
+		return err
+	}
+	page.stack.Store(s)
+	return do(s)
+}
+
+// startCaddy loads the Caddyfile, the page and the members' site, and notes the
+// addresses they listen on.
+func (s *stack) startCaddy(page string) error {
+	if !s.guided {
+		page = ""
+	}
+	adapted, err := adapt(s.config, s.tenant.Endpoint())
 	if err != nil {
 		return err
 	}
-	return do(&stack{
-		tenant: tenant, config: config, caddy: sites, members: members, admin: admin.address,
-		client: &http.Client{Transport: transport, Timeout: 30 * time.Second}, visitor: visitor,
-	})
-}
-
-// startCaddy loads the Caddyfile and the members' site, and returns the
-// addresses they listen on.
-func startCaddy(config, endpoint, working, logLevel string) (sites, members string, err error) {
-	adapted, err := adapt(config, endpoint)
+	contained, err := contain(adapted, s.directory, s.logLevel, page)
 	if err != nil {
-		return "", "", err
-	}
-	contained, err := contain(adapted, working, logLevel)
-	if err != nil {
-		return "", "", err
+		return err
 	}
 	if err := caddy.Load(contained, true); err != nil {
-		return "", "", fmt.Errorf("starting Caddy: %w", err)
+		return fmt.Errorf("starting Caddy: %w", err)
 	}
 	app, err := caddy.ActiveContext().App("http")
 	if err != nil {
-		return "", "", fmt.Errorf("looking for Caddy's address: %w", err)
+		return fmt.Errorf("looking for Caddy's address: %w", err)
 	}
 	for name, server := range app.(*caddyhttp.App).Servers {
 		address := server.Listeners()[0].Addr().String()
 		if name == membersServer {
-			members = address
+			s.members = address
 		} else {
-			sites = address
+			s.caddy = address
 		}
 	}
-	return sites, members, nil
+	if page == "" {
+		return nil
+	}
+	// The members' pages link to it.
+	return os.Setenv("DEMO_PAGE", "http://"+s.caddy+"/")
 }

@@ -14,6 +14,13 @@ const (
 	demoSecret = "demo-secret"
 )
 
+// permissions are what that client may ask for.
+var permissions = []devtenant.Permission{
+	{Resource: api, Scopes: []string{"read:products", "write:orders"}},
+	{OrganizationID: acme, Scopes: []string{"read:members"}},
+	{Resource: api, OrganizationID: acme, Scopes: []string{"read:invoices"}},
+}
+
 // tenantServer is a tenant that can go away and come back. It issues tokens
 // all the while, as if they had been fetched before.
 type tenantServer struct {
@@ -28,11 +35,7 @@ func newTenant(ctx context.Context) (*tenantServer, error) {
 		// The printed tokens should last as long as somebody plays with them.
 		TokenTTL: 24 * time.Hour,
 	})
-	tenant.RegisterClient(demoClient, demoSecret,
-		devtenant.Permission{Resource: api, Scopes: []string{"read:products", "write:orders"}},
-		devtenant.Permission{OrganizationID: acme, Scopes: []string{"read:members"}},
-		devtenant.Permission{Resource: api, OrganizationID: acme, Scopes: []string{"read:invoices"}},
-	)
+	tenant.RegisterClient(demoClient, demoSecret, permissions...)
 	t := &tenantServer{Tenant: tenant, address: "127.0.0.1:0"}
 	if err := t.start(ctx); err != nil {
 		return nil, err

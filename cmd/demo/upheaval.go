@@ -12,9 +12,15 @@ import (
 
 // keepFirst issues a token that is shown again when its key is gone.
 func keepFirst(_ context.Context, s *stack) error {
-	s.first = admitted.token(s)
+	s.first = another(s)
 	return nil
 }
+
+// first is the token that keepFirst has issued.
+func first(s *stack) string { return s.first }
+
+// another is a new token that the API takes.
+func another(s *stack) string { return heldTokens[0].issue(s.tenant) }
 
 // rotate is what a self-hosted Logto does: the new key signs from the moment on
 // in which it appears.
