@@ -7,6 +7,7 @@ BENCHSTAT := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 .PHONY: build test lint fmt docs fuzz e2e soak mutate bench bench-load bench-pictures bench-caches demo ci
 
 build: ## A Caddy with this module, as bin/caddy
+	@echo 'The first build compiles all of Caddy and prints nothing meanwhile: about 6 minutes of CPU time, 1.7 GB in caches.'
 	go build -o bin/ ./cmd/caddy
 
 test: ## All tests
@@ -52,7 +53,8 @@ bench-caches: ## The cache for verified tokens next to others
 	go test -run='^$$' -bench=TokenCache -benchmem -cpu=1,2 -count=6 .
 	go test -C bench -bench=. -benchmem -cpu=1,2 -count=6 ./caches
 
-demo: ## The whole thing on this machine: a throw-away tenant, Caddy, tokens, curl lines
+demo: ## The whole thing on this machine: a throw-away tenant, Caddy, tokens, a page to try them; as slow the first time
+	@echo 'The first build compiles all of Caddy and prints nothing meanwhile: about 6 minutes of CPU time, 1.7 GB in caches.'
 	go run ./cmd/demo
 
 ci: ## Everything that has to pass before a change is merged

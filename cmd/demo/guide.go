@@ -35,7 +35,7 @@ func title(p paint, text string) []string {
 
 func tokenScreen(p paint, s *stack) []string {
 	lines := append(title(p, "Tokens, in files"), "",
-		"All curl lines below are for the directory of the tokens, so go there first:", "",
+		"For the curl lines below, open a second terminal and go to the tokens:", "",
 		p.blue("cd "+s.directory), "")
 	for _, token := range heldTokens {
 		lines = append(lines, fmt.Sprintf("  %-13s %s", tokenFile(token.name), token.about))

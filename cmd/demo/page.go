@@ -61,7 +61,7 @@ func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // request is one to try on the page.
 type request struct {
 	Method, Host, Path string
-	Asks               string // what the Caddyfile asks for
+	Asks               string // what the Caddyfile asks for; "…" is what the line above says
 }
 
 // place is a site and its requests.
@@ -73,18 +73,18 @@ type place struct {
 // places say what Caddyfile.example protects.
 var places = []place{
 	{"A global API resource", []request{
-		{"GET", "", "/healthz", "nothing: it is public"},
+		{"GET", "", "/healthz", "public"},
 		{"GET", "", "/api/protected", "a token for the API"},
-		{"GET", "", "/api/products", "also the scope read:products"},
-		{"POST", "", "/api/orders", "also the scope write:orders"},
+		{"GET", "", "/api/products", "… with read:products"},
+		{"POST", "", "/api/orders", "… with write:orders"},
 	}},
 	{"Organization permissions", []request{
 		{"GET", "org.localhost", "/api/protected", "a token for any organization"},
-		{"GET", "org.localhost", "/api/members", "also read:members or manage:members"},
+		{"GET", "org.localhost", "/api/members", "… with read:members or manage:members"},
 	}},
 	{"An API resource in one organization", []request{
 		{"GET", "acme.app.localhost", "/api/protected", "a token for the API in acme"},
-		{"GET", "acme.app.localhost", "/api/invoices", "also the scope read:invoices"},
+		{"GET", "acme.app.localhost", "/api/invoices", "… with read:invoices"},
 	}},
 }
 

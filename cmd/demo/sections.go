@@ -125,7 +125,7 @@ var sections = []section{
 			want:  answer{403, `{"error":"Organization token not accepted"}`, `Bearer error="invalid_token"`},
 		},
 		{
-			name:  "an opaque token: the client did not ask for a resource",
+			name:  "an opaque token, of a client that named no resource",
 			path:  "/api/protected",
 			token: "opaque",
 			want:  answer{401, `{"error":"Invalid token"}`, `Bearer error="invalid_token", error_description="The token is no JWT: request an access token for a resource"`},
