@@ -53,7 +53,7 @@ bench-caches: ## The cache for verified tokens next to others
 	go test -run='^$$' -bench=TokenCache -benchmem -cpu=1,2 -count=6 .
 	go test -C bench -bench=. -benchmem -cpu=1,2 -count=6 ./caches
 
-demo: ## The whole thing on this machine: a throw-away tenant, Caddy, tokens, a page to try them; as slow the first time
+demo: ## The whole thing on this machine: a throw-away tenant, Caddy, tokens, a page to try them
 	@echo 'The first build compiles all of Caddy and prints nothing meanwhile: about 6 minutes of CPU time, 1.7 GB in caches.'
 	go run ./cmd/demo
 
