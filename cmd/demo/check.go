@@ -111,7 +111,7 @@ func (c check) do(ctx context.Context, s *stack, host string) (answer, error) {
 	if c.visit != nil {
 		return c.visit(ctx, s)
 	}
-	token := s.tokens[c.token]
+	token, _ := s.wallet.token(c.token)
 	if c.newToken != nil {
 		token = c.newToken(s)
 	}

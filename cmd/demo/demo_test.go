@@ -20,7 +20,7 @@ var example = settings{config: "../../Caddyfile.example", guided: true, logLevel
 // directory for temporary files that the demo will use.
 func keepEnvironment(t *testing.T) string {
 	t.Helper()
-	for _, name := range []string{"LOGTO_ENDPOINT", "LOGTO_APP_ID", "LOGTO_APP_SECRET", "DEMO_SITE", "DEMO_PAGE"} {
+	for _, name := range []string{"LOGTO_ENDPOINT", "LOGTO_APP_ID", "LOGTO_APP_SECRET", "LOGTO_WEBHOOK_KEY", "DEMO_SITE", "DEMO_PAGE"} {
 		t.Setenv(name, "")
 	}
 	temporary := t.TempDir()

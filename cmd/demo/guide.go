@@ -17,7 +17,7 @@ func printGuide(out io.Writer, p paint, s *stack) error {
 				screens = append(screens, sectionScreen(p, s, section))
 			}
 		}
-		screens = append(screens, onlyCheckScreen(p))
+		screens = append(screens, suspensionScreen(p, s), onlyCheckScreen(p))
 	}
 	screens = append(screens, summaryScreen(p, s))
 	var b strings.Builder
@@ -73,6 +73,25 @@ func sectionScreen(p paint, s *stack, section section) []string {
 			p.blue(curlLine(s, section.host, check)))
 	}
 	return lines
+}
+
+// suspensionScreen has lines of which each changes what the next one gets.
+func suspensionScreen(p paint, s *stack) []string {
+	api := p.blue(curlLine(s, "", check{path: "/api/products", token: "alice"}))
+	return append(title(p, "A person who is suspended"),
+		"",
+		p.soft("# Alice's token: 200 Hello, alice"),
+		api, "",
+		p.soft("# The tenant suspends her and sends Caddy a signed webhook:"),
+		p.blue("curl -X POST "+s.caddy+"/demo/suspend"), "",
+		p.soft(`# The same token, long before it expires: 401 {"error":"Invalid token"}`),
+		api, "",
+		p.soft("# She is back. Her old tokens stay refused; the files have new ones:"),
+		p.blue("curl -X POST "+s.caddy+"/demo/reinstate"),
+		api, "",
+		p.soft("# Without a webhook, by hand. Run this in the repository, not in the directory"),
+		p.soft("# of the tokens:"),
+		p.blue("go run ./cmd/caddy logto-auth revoke --sub alice --address "+s.admin))
 }
 
 func onlyCheckScreen(p paint) []string {

@@ -59,8 +59,8 @@ func TestGuideFitsATerminal(t *testing.T) {
 func TestGuideEndsWithWhatRunsWhere(t *testing.T) {
 	keepEnvironment(t)
 	all := screens(guideOf(t, example, false))
-	if len(all) != 8 {
-		t.Errorf("%d screens, not 8", len(all))
+	if len(all) != 9 {
+		t.Errorf("%d screens, not 9", len(all))
 	}
 	last := all[len(all)-1]
 	if !strings.HasPrefix(last, "What runs where\n===") || !strings.HasSuffix(last, "\nCtrl-C stops all of it and deletes the tokens.") {
@@ -117,8 +117,9 @@ func TestTokenFilesAreForTheirUserOnly(t *testing.T) {
 				t.Errorf("%s has the mode %v", name, file.Mode())
 			}
 		}
+		token, _ := s.wallet.token("alice")
 		text, err := os.ReadFile(filepath.Join(s.directory, "alice.jwt"))
-		if want := "Authorization: Bearer " + s.tokens["alice"] + "\n"; string(text) != want {
+		if want := "Authorization: Bearer " + token + "\n"; string(text) != want {
 			t.Errorf("alice.jwt is %q, want %q", text, want)
 		}
 		return err
@@ -183,7 +184,7 @@ func TestGuideHoldsAWorkingLineForEachCheck(t *testing.T) {
 }
 
 // answersOfTheGuide are those to its curl lines, in their order: one with an
-// own token, the checks, then three of the admin API.
+// own token, the checks, Alice's suspension, then three of the admin API.
 func answersOfTheGuide() []answer {
 	wanted := []answer{{200, "Hello, demo", ""}}
 	for _, section := range sections {
@@ -195,6 +196,11 @@ func answersOfTheGuide() []answer {
 		}
 	}
 	return append(wanted,
+		answer{200, "Hello, alice", ""},
+		answer{200, "Alice is suspended.", ""},
+		answer{401, `{"error":"Invalid token"}`, ""},
+		answer{200, "Alice is back", ""},
+		answer{200, "Hello, alice", ""},
 		answer{200, `"last_error":""`, ""},
 		answer{200, `"source":"tenant"`, ""},
 		answer{200, "\ncaddy_logto_auth_jwks_keys{", ""})

@@ -41,7 +41,7 @@ func addMembers(config *caddyhttp.App, directory string) error {
 		return fmt.Errorf("writing the members' pages: %w", err)
 	}
 	for name, value := range map[string]string{
-		"LOGTO_APP_ID": membersApp, "LOGTO_APP_SECRET": membersSecret, "DEMO_SITE": filepath.ToSlash(directory),
+		"LOGTO_APP_ID": membersApp, "LOGTO_APP_SECRET": membersSecret, "LOGTO_WEBHOOK_KEY": webhookSecret, "DEMO_SITE": filepath.ToSlash(directory),
 	} {
 		if err := os.Setenv(name, value); err != nil {
 			return err

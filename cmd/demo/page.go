@@ -6,6 +6,7 @@ import (
 	"embed"
 	"encoding/json"
 	"html/template"
+	"io"
 	"io/fs"
 	"net/http"
 	"slices"
@@ -47,6 +48,8 @@ func newPage() (*page, error) {
 	p := new(page)
 	p.mux.HandleFunc("GET /{$}", p.show)
 	p.mux.HandleFunc("POST /demo/send", p.send)
+	p.mux.HandleFunc("POST /demo/suspend", p.button(suspend, "Alice is suspended. Tokens and sessions she has are refused.\n"))
+	p.mux.HandleFunc("POST /demo/reinstate", p.button(reinstate, "Alice is back, and all tokens are new. Her old ones stay refused.\n"))
 	p.mux.Handle("GET /demo/", http.StripPrefix("/demo", http.FileServerFS(files)))
 	return p, nil
 }
@@ -110,6 +113,19 @@ func (p *page) show(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(b.Bytes()) // a browser that has left misses nothing
 }
 
+// button does something to the tenant and says that it is done.
+func (p *page) button(do func(context.Context, *stack) error, done string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		p.sending.Lock()
+		defer p.sending.Unlock()
+		if err := do(r.Context(), p.stack.Load()); err != nil {
+			http.Error(w, err.Error(), http.StatusBadGateway)
+			return
+		}
+		_, _ = io.WriteString(w, done)
+	}
+}
+
 // outcome is what came of a request. Reason and hint are of Caddy's log.
 type outcome struct {
 	Curl      string `json:"curl"`
@@ -127,7 +143,7 @@ func (p *page) send(w http.ResponseWriter, r *http.Request) {
 	s := p.stack.Load()
 	wanted := request{Method: r.FormValue("method"), Host: r.FormValue("host"), Path: r.FormValue("path")}
 	name := r.FormValue("token")
-	_, held := s.tokens[name]
+	_, held := s.wallet.token(name)
 	if !known(wanted) || (name != "" && !held) {
 		http.Error(w, "no such request, or no such token", http.StatusBadRequest)
 		return

@@ -65,6 +65,9 @@ func (a answer) String() string {
 // aliceInfo is what the sites answer of Alice's token for the API.
 const aliceInfo = `{"auth":{"sub":"alice","clientId":"web-app","organizationId":null,"scopes":["read:products"],"audience":["https://api.example.com"]}}`
 
+// revoked is the answer to a token that was taken back.
+var revoked = answer{401, `{"error":"Invalid token"}`, `Bearer error="invalid_token", error_description="The token was revoked"`}
+
 // sections is what the guide prints and what -check sends.
 var sections = []section{
 	{title: "A global API resource", checks: []check{
@@ -212,6 +215,37 @@ var sections = []section{
 		{name: "a script asks after that", visit: asksWho, want: answer{401, `{"error":"no_session"}`, ""}},
 		{name: "Bob signs in, who lacks the role", visit: signsIn("/board", "bob"), want: answer{403, "This page is for the board", ""}},
 		{name: "his own page", visit: opens("/profile"), want: answer{200, "Hello, Bob", ""}},
+	}},
+	{title: "A person who is suspended", onlyCheck: "The tenant suspends Alice, and her token is refused at once. See above.", checks: []check{
+		{
+			name:     "Alice's token",
+			path:     "/api/protected",
+			before:   keepFirst,
+			newToken: first,
+			want:     answer{200, aliceInfo, ""},
+		},
+		{
+			name:     "the same token, at once",
+			path:     "/api/protected",
+			doing:    "the tenant suspends Alice and sends a signed webhook",
+			before:   suspend,
+			newToken: first,
+			want:     revoked,
+		},
+		{
+			name:     "a new token of hers",
+			path:     "/api/protected",
+			doing:    "the tenant reinstates Alice",
+			before:   reinstate,
+			newToken: another,
+			want:     answer{200, aliceInfo, ""},
+		},
+		{
+			name:     "the token from before",
+			path:     "/api/protected",
+			newToken: first,
+			want:     revoked,
+		},
 	}},
 	{title: "Keys that rotate, and a tenant that stops for a while", onlyCheck: "The tenant changes its keys and stops. No good token is refused.", checks: []check{
 		{

@@ -23,9 +23,7 @@ type stack struct {
 
 	// directory has the files of the tokens.
 	directory string
-
-	// tokens are those of the files, by name.
-	tokens map[string]string
+	wallet    *wallet
 
 	// journal has what Caddy logs.
 	journal *journal
@@ -67,8 +65,8 @@ func withStack(ctx context.Context, settings settings, do func(*stack) error) (e
 		return fmt.Errorf("making a directory for tokens and Caddy's storage: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(s.directory)) }()
-	s.tokens = issueAll(s.tenant)
-	if err := writeTokens(s.directory, s.tokens); err != nil {
+	s.wallet = &wallet{directory: s.directory}
+	if err := s.wallet.renew(s.tenant); err != nil {
 		return err
 	}
 

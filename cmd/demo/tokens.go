@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
 )
@@ -32,13 +33,31 @@ var heldTokens = []heldToken{
 	{"forged", "Alice's, but signed by a stranger", forged},
 }
 
-// issueAll returns a token of each kind, by its name.
-func issueAll(t *tenantServer) map[string]string {
-	tokens := make(map[string]string, len(heldTokens))
+// wallet has a token of each kind, and their files.
+type wallet struct {
+	directory string
+
+	mu     sync.Mutex
+	tokens map[string]string
+}
+
+// token returns the token of this name, and whether there is one.
+func (w *wallet) token(name string) (string, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	token, held := w.tokens[name]
+	return token, held
+}
+
+// renew replaces all tokens by new ones, in the files too.
+func (w *wallet) renew(t *tenantServer) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.tokens = make(map[string]string, len(heldTokens))
 	for _, token := range heldTokens {
-		tokens[token.name] = token.issue(t)
+		w.tokens[token.name] = token.issue(t)
 	}
-	return tokens
+	return writeTokens(w.directory, w.tokens)
 }
 
 // clientFile has what the demo's client sends to the token endpoint to say who

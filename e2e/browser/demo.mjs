@@ -1,7 +1,7 @@
 // The demo's page as a person uses it: node demo.mjs <settings>, a JSON object
 // with the browser's path (empty: an installed Chrome), the page's address, a
-// file for a screenshot (empty: none), and what to pick in turn: a path and a
-// token. It prints what the page then shows, as one line of JSON.
+// file for a screenshot (empty: none), and what to do in turn: press a button
+// (if named), then pick a request and a token. It prints what the page then shows, as one line of JSON.
 import { chromium } from 'playwright-core'
 
 const { executablePath, address, screenshot, picks } = JSON.parse(process.argv[2])
@@ -17,7 +17,11 @@ page.on('console', message => message.type() === 'error' && problems.push(messag
 await page.goto(address)
 
 const answers = []
-for (const { request, token } of picks) {
+for (const { press, request, token } of picks) {
+  if (press) {
+    const [told] = await Promise.all([page.waitForResponse(response => response.request().method() === 'POST'), page.getByRole('button', { name: press }).click()])
+    await page.getByText((await told.text()).trim()).waitFor()
+  }
   await page.getByRole('radio', { name: request }).check()
   await page.locator(`input[name=token][value="${token}"]`).check()
   await page.getByRole('button', { name: 'Send the request' }).click()

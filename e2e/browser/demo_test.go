@@ -60,13 +60,20 @@ func startDemo(t *testing.T) string {
 
 func TestDemoPage(t *testing.T) {
 	type pick struct {
+		Press   string `json:"press"`
 		Request string `json:"request"`
 		Token   string `json:"token"`
 	}
 	executable := chromium.Executable(t)
 	settings, err := json.Marshal(map[string]any{
 		"executablePath": executable, "address": startDemo(t), "screenshot": *screenshot,
-		"picks": []pick{{"GET /healthz", ""}, {"GET org.localhost/api/members", "job"}, {"POST /api/orders", "alice"}},
+		"picks": []pick{
+			{"", "GET /healthz", ""},
+			{"", "GET /api/products", "alice"},
+			{"Suspend Alice", "GET /api/products", "alice"},
+			{"Reinstate Alice", "GET org.localhost/api/members", "acme"},
+			{"", "POST /api/orders", "alice"},
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +88,12 @@ func TestDemoPage(t *testing.T) {
 	}
 	want := []map[string]string{
 		{"status": "200 OK", "body": "OK", "challenge": "–", "reason": "–", "hint": "–"},
-		{"status": "200 OK", "body": "Hello, nightly-job", "challenge": "–", "reason": "–", "hint": "–"},
+		{"status": "200 OK", "body": "Hello, alice", "challenge": "–", "reason": "–", "hint": "–"},
+		{
+			"status": "401 Unauthorized", "body": `{"error":"Invalid token"}`,
+			"challenge": `Bearer error="invalid_token", error_description="The token was revoked"`, "reason": "revoked",
+		},
+		{"status": "200 OK", "body": "Hello, alice", "challenge": "–", "reason": "–", "hint": "–"},
 		{
 			"status": "403 Forbidden", "body": `{"error":"Insufficient scope"}`,
 			"challenge": `Bearer error="insufficient_scope", scope="write:orders"`, "reason": "insufficient_scope",

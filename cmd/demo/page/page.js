@@ -27,9 +27,23 @@ form.addEventListener('submit', async event => {
   }
 })
 
-// Another pick makes the old answer misleading.
-form.addEventListener('change', () => {
+// Another pick, or what happened to Alice, makes the old answer misleading.
+const forget = () => {
   document.getElementById('answer').hidden = true
   document.getElementById('waiting').hidden = false
   document.getElementById('waiting').textContent = 'Not sent yet.'
-})
+}
+form.addEventListener('change', forget)
+
+for (const button of document.querySelectorAll('[data-press]')) {
+  button.addEventListener('click', async () => {
+    button.disabled = true
+    try {
+      show('told', await (await fetch(button.dataset.press, { method: 'POST' })).text())
+      forget()
+    } catch (error) {
+      show('told', `The demo does not answer. Was it stopped? (${error.message})`)
+    }
+    button.disabled = false
+  })
+}
