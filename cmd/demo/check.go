@@ -28,7 +28,8 @@ type checker struct {
 // run checks all sections, in their order. It returns an error if an answer
 // differs.
 func (c *checker) run(ctx context.Context, sections []section) error {
-	defer c.stack.journal.follow(c.note)()
+	stop := c.stack.journal.follow(c.note)
+	defer stop()
 	for _, section := range sections {
 		if err := c.print(c.paint.bold(section.title)); err != nil {
 			return err

@@ -95,8 +95,8 @@ func suspensionScreen(p paint, s *stack) []string {
 }
 
 func onlyCheckScreen(p paint) []string {
-	lines := append(title(p, "What a program does for you"), "",
-		"go run ./cmd/demo -check sends all of these requests and compares the", "answers. It also does what curl cannot:")
+	lines := append(title(p, "What -check does"), "",
+		"go run ./cmd/demo -check sends all of these requests and compares the answers.", "It also does what curl cannot:")
 	for _, section := range sections {
 		if section.onlyCheck != "" {
 			lines = append(append(lines, ""), wrap("- "+section.onlyCheck, "")...)

@@ -152,6 +152,24 @@ func TestColoursAreForTerminalsThatWantThem(t *testing.T) {
 	if text := regexp.MustCompile("\x1b\\[\\d+m").ReplaceAllString(coloured, ""); strings.Contains(text, "\x1b") {
 		t.Errorf("other codes than colours:\n%q", text)
 	}
+	for name, test := range map[string]struct {
+		environment map[string]string
+		system      string
+		terminal    bool
+		want        paint
+	}{
+		"a terminal":              {nil, "linux", true, true},
+		"a file or a pipe":        {nil, "linux", false, false},
+		"NO_COLOR":                {map[string]string{"NO_COLOR": "1"}, "linux", true, false},
+		"NO_COLOR, but empty":     {map[string]string{"NO_COLOR": ""}, "linux", true, true},
+		"a terminal without them": {map[string]string{"TERM": "dumb"}, "linux", true, false},
+		"an old Windows":          {nil, "windows", true, false},
+		"Windows Terminal":        {map[string]string{"WT_SESSION": "x"}, "windows", true, true},
+	} {
+		if got := wantsColours(func(name string) string { return test.environment[name] }, test.system, test.terminal); got != test.want {
+			t.Errorf("%s: %t, want %t", name, got, test.want)
+		}
+	}
 	file, err := os.Create(filepath.Join(t.TempDir(), "output"))
 	if err != nil {
 		t.Fatal(err)
@@ -209,7 +227,7 @@ func answersOfTheGuide() []answer {
 func runWithCurl(t *testing.T, s *stack, lines []string, wanted []answer) error {
 	t.Helper()
 	for _, program := range []string{"sh", "curl", "grep"} {
-		if _, err := exec.LookPath(program); err != nil {
+		if path, _ := exec.LookPath(program); path == "" {
 			t.Logf("%s is not installed: lines are counted only", program)
 			return nil
 		}

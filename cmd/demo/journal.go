@@ -109,13 +109,11 @@ func (e entry) lines(p paint, indent string) []string {
 		}
 		return lines
 	}
-	text := e.level + " " + e.message
-	separator := ": "
+	fields := make([]string, 0, len(e.fields))
 	for _, name := range slices.Sorted(maps.Keys(e.fields)) {
-		text += separator + name + "=" + e.text(name)
-		separator = ", "
+		fields = append(fields, name+"="+e.text(name))
 	}
-	lines := wrap(text, indent)
+	lines := wrap(e.level+" "+e.message+": "+strings.Join(fields, ", "), indent)
 	for i := range lines {
 		lines[i] = p.soft(lines[i])
 	}

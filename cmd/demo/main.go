@@ -33,7 +33,8 @@ func main() {
 		settings.config = exampleConfig
 	}
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A terminal that is closed hangs up: the tokens are deleted then, too.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	// Once the first signal has arrived, a second one ends the program at once.
 	context.AfterFunc(ctx, stop)
 	run := serve
@@ -54,10 +55,11 @@ func serve(ctx context.Context, settings settings, out io.Writer, p paint) error
 		if err := printGuide(out, p, s); err != nil {
 			return err
 		}
-		defer s.journal.follow(func(e entry) {
+		stop := s.journal.follow(func(e entry) {
 			// What cannot be shown is no reason to stop serving.
 			_, _ = io.WriteString(out, strings.Join(e.lines(p, ""), "\n")+"\n")
-		})()
+		})
+		defer stop()
 		<-ctx.Done()
 		_, err := io.WriteString(out, "\nStopping: Caddy, the tenant, the page.\n")
 		return err

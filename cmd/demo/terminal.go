@@ -18,17 +18,23 @@ const (
 // paint colours text, or leaves it alone.
 type paint bool
 
-// paintFor reports whether what is written to this file may be coloured: it is
-// a terminal that knows colours, and nobody asked for none (no-color.org).
+// paintFor is for what is written to this file.
 func paintFor(out *os.File) paint {
-	if os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
+	return wantsColours(os.Getenv, runtime.GOOS, term.IsTerminal(int(out.Fd())))
+}
+
+// wantsColours reports whether output goes to a terminal that knows colours,
+// and nobody asked for none (no-color.org).
+func wantsColours(environment func(string) string, system string, terminal bool) paint {
+	switch {
+	case !terminal, environment("NO_COLOR") != "", environment("TERM") == "dumb":
 		return false
+	case system == "windows":
+		// The console of an older Windows shows the codes themselves.
+		return environment("WT_SESSION") != ""
+	default:
+		return true
 	}
-	// The console of an older Windows shows the codes themselves.
-	if runtime.GOOS == "windows" && os.Getenv("WT_SESSION") == "" {
-		return false
-	}
-	return paint(term.IsTerminal(int(out.Fd())))
 }
 
 func (p paint) code(code, text string) string {
