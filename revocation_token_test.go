@@ -98,16 +98,24 @@ func TestWhatARevocationRefuses(t *testing.T) {
 		}},
 		"a sub is no client_id": {revocation{ClientID: alice}, []shown{{"hers", apiHost, alices, in}}},
 		"member": {revocation{Subject: alice, OrganizationID: "acme"}, []shown{
-			{"that organization's", orgAPIHost, atAcme, out}, {"with its permissions", orgHost, acme, out},
-			{"another one's", orgAPIHost, atGlobex, in}, {"with another one's permissions", orgHost, globex, in},
-			{"hers without one", apiHost, alices, in}, {"another member's", orgAPIHost, bobAtAcme, in},
+			{"that organization's", orgAPIHost, atAcme, out},
+			{"with its permissions", orgHost, acme, out},
+			{"another one's", orgAPIHost, atGlobex, in},
+			{"with another one's permissions", orgHost, globex, in},
+			{"hers without one", apiHost, alices, in},
+			{"another member's", orgAPIHost, bobAtAcme, in},
 		}},
 		"organization": {revocation{OrganizationID: "acme"}, []shown{
-			{"hers", orgAPIHost, atAcme, out}, {"his", orgAPIHost, bobAtAcme, out}, {"with its permissions", orgHost, bobInAcme, out},
-			{"another one's", orgAPIHost, atGlobex, in}, {"with another one's permissions", orgHost, globex, in}, {"without one", apiHost, alices, in},
+			{"hers", orgAPIHost, atAcme, out},
+			{"his", orgAPIHost, bobAtAcme, out},
+			{"with its permissions", orgHost, bobInAcme, out},
+			{"another one's", orgAPIHost, atGlobex, in},
+			{"with another one's permissions", orgHost, globex, in},
+			{"without one", apiHost, alices, in},
 		}},
 		"jti": {revocation{TokenID: "one-token"}, []shown{
-			{"that one", apiHost, devtenant.TokenRequest{Subject: alice, Extra: jti}, out}, {"another", apiHost, alices, in},
+			{"that one", apiHost, devtenant.TokenRequest{Subject: alice, Extra: jti}, out},
+			{"another", apiHost, alices, in},
 			{"without one", apiHost, devtenant.TokenRequest{Subject: alice, Extra: map[string]any{"jti": nil}}, in},
 		}},
 		"session_id": {revocation{SessionID: "one-session"}, []shown{{"hers", apiHost, alices, in}}},
@@ -229,8 +237,12 @@ func TestHowLongRevocationsAreKept(t *testing.T) {
 				revocation
 				lasts time.Duration
 			}{
-				{revocation{Subject: alice}, test.sessions}, {revocation{ClientID: "x"}, test.sessions}, {revocation{SessionID: "x"}, test.sessions},
-				{revocation{TokenID: "x"}, test.tokens}, {revocation{OrganizationID: "x"}, test.tokens}, {revocation{Subject: alice, OrganizationID: "x"}, test.tokens},
+				{revocation{Subject: alice}, test.sessions},
+				{revocation{ClientID: "x"}, test.sessions},
+				{revocation{SessionID: "x"}, test.sessions},
+				{revocation{TokenID: "x"}, test.tokens},
+				{revocation{OrganizationID: "x"}, test.tokens},
+				{revocation{Subject: alice, OrganizationID: "x"}, test.tokens},
 			} {
 				entry := change(t, http.MethodPost, v.revocation)[0]
 				lasts := timeOf(t, entry.Expires).Sub(timeOf(t, entry.NotBefore))
@@ -305,9 +317,18 @@ func TestRevokingMoreNeverAdmitsMore(t *testing.T) {
 	}
 	at := func(minutes int) string { return rfc3339(systemClock().Add(-time.Duration(minutes) * time.Minute)) }
 	for _, entry := range []revocation{
-		{TokenID: "aliceapp0"}, {Subject: alice, OrganizationID: "acme", NotBefore: at(2)}, {OrganizationID: "globex", NotBefore: at(4)},
-		{Subject: alice, NotBefore: at(3)}, {Subject: alice, NotBefore: at(5)}, {Subject: alice, OrganizationID: "acme", NotBefore: at(9)},
-		{ClientID: "app", NotBefore: at(2)}, {SessionID: "x"}, {Subject: bob, OrganizationID: "globex"}, {OrganizationID: "acme"}, {ClientID: "app"}, {ClientID: "spa"},
+		{TokenID: "aliceapp0"},
+		{Subject: alice, OrganizationID: "acme", NotBefore: at(2)},
+		{OrganizationID: "globex", NotBefore: at(4)},
+		{Subject: alice, NotBefore: at(3)},
+		{Subject: alice, NotBefore: at(5)},
+		{Subject: alice, OrganizationID: "acme", NotBefore: at(9)},
+		{ClientID: "app", NotBefore: at(2)},
+		{SessionID: "x"},
+		{Subject: bob, OrganizationID: "globex"},
+		{OrganizationID: "acme"},
+		{ClientID: "app"},
+		{ClientID: "spa"},
 	} {
 		revoke(t, entry)
 		after := admitted()

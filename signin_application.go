@@ -336,6 +336,7 @@ func (d *durations) raise(which *map[string]time.Duration, issuer string, to tim
 // keepRevoked notes how long a site keeps entries about tokens, and keepEnded
 // how long its sessions last. The longest count.
 func (d *durations) keepRevoked(issuer string, keep time.Duration) { d.raise(&d.keeps, issuer, keep) }
+
 func (d *durations) keepEnded(issuer string, lifetime time.Duration) {
 	d.raise(&d.lifetimes, issuer, lifetime)
 }

@@ -58,7 +58,7 @@ type crowd struct {
 
 	persons []*person
 
-	signIns, signOuts, pages, unavailable, gone atomic.Int64
+	signIns, signOuts, suspensions, pages, unavailable, gone atomic.Int64
 }
 
 // person is somebody with a browser.
@@ -71,7 +71,7 @@ type person struct {
 	site      *url.URL
 
 	mu   sync.Mutex
-	dead []string // Cookie headers of sessions that are over
+	dead []string // Cookie headers of sessions that somebody has signed out of, or that were revoked
 }
 
 func newCrowd(t *testing.T, s *soak) *crowd {
@@ -230,7 +230,29 @@ func (p *person) visit(stop <-chan struct{}) {
 			return
 		}
 	}
+	if rand.N(2) == 0 {
+		p.suspend()
+		return
+	}
 	p.signOut()
+}
+
+// suspend lets an administrator end all that the person has.
+func (p *person) suspend() {
+	held := p.cookieHeader()
+	if p.tell(map[string]string{"sub": p.id}) {
+		p.suspensions.Add(1)
+		p.isOver(held)
+	}
+}
+
+// isOver notes that a session is over, and shows it.
+func (p *person) isOver(held string) {
+	p.mu.Lock()
+	p.dead = append(p.dead, held)
+	p.dead = p.dead[max(0, len(p.dead)-deadKept):]
+	p.mu.Unlock()
+	p.tryDead()
 }
 
 func (p *person) signOut() {
@@ -244,11 +266,7 @@ func (p *person) signOut() {
 		return
 	}
 	p.signOuts.Add(1)
-	p.mu.Lock()
-	p.dead = append(p.dead, held)
-	p.dead = p.dead[max(0, len(p.dead)-deadKept):]
-	p.mu.Unlock()
-	p.tryDead()
+	p.isOver(held)
 }
 
 func (p *person) cookieHeader() string {
@@ -259,7 +277,7 @@ func (p *person) cookieHeader() string {
 	return strings.Join(pairs, "; ")
 }
 
-// tryDead shows a session that somebody has signed out of.
+// tryDead shows a session that is over.
 func (p *person) tryDead() {
 	p.mu.Lock()
 	held := ""
@@ -298,16 +316,17 @@ func (c *crowd) stored() (objects int) {
 }
 
 // judge checks that there was something to see, and that storage holds no
-// more than who signed out: each at most twice, with and without Logto's word.
+// more than who signed out, each at most twice, with and without Logto's word,
+// and what was revoked.
 func (c *crowd) judge() {
 	signIns, signOuts := c.signIns.Load(), c.signOuts.Load()
 	counts, stored := c.tenant.Counts(), c.stored()
-	c.Logf("people: %d sign-ins, %d answers, %d without a token for a while, %d sign-outs, %d tries of dead sessions, %d refreshes, %d objects stored",
-		signIns, c.pages.Load(), c.unavailable.Load(), signOuts, c.gone.Load(), counts.Refreshes, stored)
+	c.Logf("people: %d sign-ins, %d answers, %d without a token for a while, %d sign-outs, %d suspensions, %d tries of dead sessions, %d refreshes, %d objects stored",
+		signIns, c.pages.Load(), c.unavailable.Load(), signOuts, c.suspensions.Load(), c.gone.Load(), counts.Refreshes, stored)
 	if signIns == 0 || signOuts == 0 || counts.Refreshes == 0 || c.gone.Load() == 0 || c.pages.Load() == 0 {
 		c.Error("people did not do all that they are there for")
 	}
-	if most := 2 * int(signIns); stored > most {
-		c.Errorf("%d objects are stored for %d sign-ins", stored, signIns)
+	if most := 2*int(signIns) + int(c.told.Load()); stored > most {
+		c.Errorf("%d objects are stored for %d sign-ins and %d revocations", stored, signIns, c.told.Load())
 	}
 }

@@ -26,6 +26,9 @@ type token struct {
 	expires  time.Time
 	flaw     string // why it is no access token of the tenant, whatever a site asks for
 	needsKey bool   // the flaw shows only with a key
+
+	mu            sync.Mutex
+	maybe, surely time.Time // since when it is revoked
 }
 
 func (k *token) text(claim string) string {

@@ -32,6 +32,7 @@ type facts struct {
 	keyKnown bool // it holds the token's key
 	tooOld   bool // its clock is past the token's exp, or past what the site's max_age allows
 	keyless  bool // it has no key at all
+	revoked  bool // the token is on its list
 }
 
 // decide is the reference. It follows the documentation, not the code: it
@@ -50,7 +51,7 @@ func (r *request) decide(generation int, known facts) decision {
 		return invalidToken
 	case known.keyless:
 		return refuse(503, "Token verification is temporarily unavailable")
-	case r.token.flaw != "", !known.keyKnown:
+	case r.token.flaw != "", !known.keyKnown, known.revoked:
 		return invalidToken
 	}
 	organization, refused := r.judgeOrganization()
@@ -173,7 +174,9 @@ func (t *tenant) possibleFacts(r *request, sent, answered time.Time, mayBeKeyles
 	var possible []facts
 	for _, keyKnown := range t.mayKnow(r.token.kid, sent, answered) {
 		for _, tooOld := range r.mayBeTooOld(sent, answered) {
-			possible = append(possible, facts{keyKnown: keyKnown, tooOld: tooOld})
+			for _, revoked := range r.token.mayBeRevoked(sent, answered) {
+				possible = append(possible, facts{keyKnown: keyKnown, tooOld: tooOld, revoked: revoked})
+			}
 			if mayBeKeyless {
 				possible = append(possible, facts{tooOld: tooOld, keyless: true})
 			}

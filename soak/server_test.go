@@ -198,6 +198,7 @@ func (s *server) caddyfile() string {
 			fetch_timeout 1s
 			leeway %[3]s
 			cache_size %[4]d
+			revocation
 		}
 	}
 	https://localhost:%[5]d {

@@ -80,6 +80,7 @@ type soak struct {
 
 	requests, exact, admitted, broken atomic.Int64
 	reloads, rotations, faulted       int
+	told, revoked                     atomic.Int64 // revocations that were sent, and that were answered well
 	mu                                sync.Mutex
 	refused                           map[string]int // by status and text
 	peak                              measurement
@@ -136,6 +137,7 @@ func (s *soak) traffic(lasts time.Duration) {
 	every(rotateEvery, s.rotate)
 	every(faultEvery, func() { s.fail(stop) })
 	every(renewEvery, s.pool.renew)
+	every(revokeEvery, s.revoke)
 	every(measureEvery, func() { s.peak = s.peak.most(s.server.measure(s.T)) })
 	for i := range s.clients {
 		clients.Go(func() { s.run(s.clients[i], stop) })
@@ -278,6 +280,7 @@ func (s *soak) report(before, after measurement) {
 	for _, name := range slices.Sorted(maps.Keys(s.refused)) {
 		s.Logf("%7d × %s", s.refused[name], name)
 	}
+	s.Logf("%d revocations", s.revoked.Load())
 	s.Logf("%d connections broken by reloads; %d reloads, %d rotations, %d faults, %d log lines",
 		s.broken.Load(), s.reloads, s.rotations, s.faulted, s.server.lines)
 	s.Logf("before: %s", before)
