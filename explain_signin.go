@@ -215,15 +215,14 @@ func answersFirst(sets httproutes.MatcherSets) string {
 
 // answererName names a handler that answers, as a Caddyfile has it.
 func answererName(kind string, settings map[string]json.RawMessage) string {
-	switch kind {
-	case "static_response":
-		var headers http.Header
-		if json.Unmarshal(settings["headers"], &headers) == nil && headers.Get("Location") != "" {
-			return "redir"
-		}
-		return "respond"
+	if kind != "static_response" {
+		return kind
 	}
-	return kind
+	var headers http.Header
+	if json.Unmarshal(settings["headers"], &headers) == nil && headers.Get("Location") != "" {
+		return "redir"
+	}
+	return "respond"
 }
 
 // placed names a directive with the matchers around it.

@@ -68,12 +68,25 @@ func FuzzCallback(f *testing.F) {
 		f.Fatal(err)
 	}
 	for _, seed := range [][2]string{
-		{"code=c&state=STATE0&iss=ISS", "FLOW0"}, {"code=c&state=STATE0&iss=ISS", "FLOW1"}, {"code=c&state=STATE0&iss=ISS", "FLOW0; FLOW1"},
-		{"code=c&state=STATE0&state=STATE1&iss=ISS", "FLOW0"}, {"code=c&code=d&state=STATE0&iss=ISS", "FLOW0"}, {"code=c&state=STATE0", "FLOW0"},
-		{"code=c&state=STATE0&iss=https://other.example/oidc", "FLOW0"}, {"code=c&state=STATE0&iss=ISS&iss=ISS", "FLOW0"},
-		{"error=access_denied&state=STATE0&iss=ISS", "FLOW0"}, {"error=x&code=c&state=STATE0&iss=ISS", "FLOW0"}, {"state=STATE0&iss=ISS", "FLOW0"},
-		{"code=c&state=FLOW0&iss=ISS", "FLOW0"}, {"code=c&state=AGAIN0&iss=ISS", "SESSION"}, {"code=c&state=STATE1&iss=ISS", "SESSION; FLOW0"},
-		{"code=c&state=AGAIN0&iss=ISS", ""}, {"code=c;state=STATE0&iss=ISS", "FLOW0"}, {"", ""}, {"code=c&state=OTHER0&iss=ISS", "FLOW0"}, {"code=c&state=OLD0&iss=ISS", "FLOW0"},
+		{"code=c&state=STATE0&iss=ISS", "FLOW0"},
+		{"code=c&state=STATE0&iss=ISS", "FLOW1"},
+		{"code=c&state=STATE0&iss=ISS", "FLOW0; FLOW1"},
+		{"code=c&state=STATE0&state=STATE1&iss=ISS", "FLOW0"},
+		{"code=c&code=d&state=STATE0&iss=ISS", "FLOW0"},
+		{"code=c&state=STATE0", "FLOW0"},
+		{"code=c&state=STATE0&iss=https://other.example/oidc", "FLOW0"},
+		{"code=c&state=STATE0&iss=ISS&iss=ISS", "FLOW0"},
+		{"error=access_denied&state=STATE0&iss=ISS", "FLOW0"},
+		{"error=x&code=c&state=STATE0&iss=ISS", "FLOW0"},
+		{"state=STATE0&iss=ISS", "FLOW0"},
+		{"code=c&state=FLOW0&iss=ISS", "FLOW0"},
+		{"code=c&state=AGAIN0&iss=ISS", "SESSION"},
+		{"code=c&state=STATE1&iss=ISS", "SESSION; FLOW0"},
+		{"code=c&state=AGAIN0&iss=ISS", ""},
+		{"code=c;state=STATE0&iss=ISS", "FLOW0"},
+		{"", ""},
+		{"code=c&state=OTHER0&iss=ISS", "FLOW0"},
+		{"code=c&state=OLD0&iss=ISS", "FLOW0"},
 	} {
 		f.Add(seed[0], seed[1], uint8(0))
 		f.Add(seed[0], seed[1], uint8(17))

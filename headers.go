@@ -122,16 +122,17 @@ type privateWriter struct {
 // finish changes the header for the last time.
 func (w *privateWriter) finish(status int) {
 	header := w.Header()
-	if w.browser.hasSession() && isPage(header) {
+	switch {
+	case w.browser.hasSession() && isPage(header):
 		// Else the back button would show it to whoever comes after a sign-out. A
 		// 304, which has no type, changes what the browser has stored of the page
 		// (RFC 9111 section 4.3.4).
 		w.cacheControl[0] = "private, no-cache"
 		header["Cache-Control"] = w.cacheControl[:]
-	} else if len(header["Cache-Control"]) == 0 {
+	case len(header["Cache-Control"]) == 0:
 		w.cacheControl[0] = "private"
 		header["Cache-Control"] = w.cacheControl[:]
-	} else {
+	default:
 		makePrivate(header)
 	}
 	if w.browser.hasSession() {

@@ -38,12 +38,11 @@ type browser struct {
 }
 
 // takeCookies takes the cookies of sign-in out of the request, once.
-func (s *requestState) takeCookies(r *http.Request, now time.Time) *browser {
+func (s *requestState) takeCookies(r *http.Request, now time.Time) {
 	if s.browser == nil {
 		s.browser = &browser{came: now, cookies: r.Header["Cookie"], authorized: len(r.Header[defaultSourceHeader]) > 0}
 	}
 	dropSignInCookies(r)
-	return s.browser
 }
 
 // dropSignInCookies takes the cookies of sign-in out of a request, trailers

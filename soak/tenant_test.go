@@ -102,18 +102,6 @@ func (t *tenant) failedBetween(from, to time.Time) bool {
 	return true
 }
 
-// rotatedBetween tells whether a key came or went.
-func (t *tenant) rotatedBetween(from, to time.Time) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, life := range t.keys {
-		if life.from.After(from) && life.from.Before(to) || life.to.After(from) && life.to.Before(to) {
-			return true
-		}
-	}
-	return false
-}
-
 // mayKnow tells what the Caddy under test may know of a key.
 func (t *tenant) mayKnow(kid string, sent, answered time.Time) []bool {
 	t.mu.Lock()

@@ -113,9 +113,20 @@ func FuzzFindSession(f *testing.F) {
 	first, second := testSession(testTime), New("another", testTime)
 	values := map[string]string{"FIRST": mustSeal(f, ring, site, first), "SECOND": mustSeal(f, ring, site, second)}
 	for _, lines := range [][2]string{
-		{"NAME=FIRST", ""}, {"a=b; NAME=FIRST; c=d", "NAME=x"}, {"NAME=FIRST; NAME=SECOND", ""}, {"NAME=FIRST", "NAME=SECOND"},
-		{"NAME=FIRST; NAME=FIRST", ""}, {"NAME=\"FIRST\"", ""}, {"NAME= FIRST ;", ""}, {"name=FIRST", "NAME =SECOND"}, {"NAME=FIRSTSECOND", ""},
-		{"x=NAME=FIRST", ""}, {"NAME=FIRST, NAME=SECOND", ""}, {"NAME-443=FIRST", ""}, {"NAME=FIRST=", ""}, {";;NAME=SECOND;", "=; NAME"},
+		{"NAME=FIRST", ""},
+		{"a=b; NAME=FIRST; c=d", "NAME=x"},
+		{"NAME=FIRST; NAME=SECOND", ""},
+		{"NAME=FIRST", "NAME=SECOND"},
+		{"NAME=FIRST; NAME=FIRST", ""},
+		{"NAME=\"FIRST\"", ""},
+		{"NAME= FIRST ;", ""},
+		{"name=FIRST", "NAME =SECOND"},
+		{"NAME=FIRSTSECOND", ""},
+		{"x=NAME=FIRST", ""},
+		{"NAME=FIRST, NAME=SECOND", ""},
+		{"NAME-443=FIRST", ""},
+		{"NAME=FIRST=", ""},
+		{";;NAME=SECOND;", "=; NAME"},
 	} {
 		f.Add(lines[0], lines[1], uint(0))
 		f.Add(lines[0], lines[1], uint(50))
