@@ -41,8 +41,12 @@ address, a path after a rewrite), this is said.
 
 The tenant's keys are fetched as the site would fetch them. A running Caddy may
 have stored keys, and use them while the tenant is down; this command does not.
-With --jwks-file the keys come from a file, and no network is used. With --at the token is judged at
-another time, in RFC 3339 or in seconds since 1970.
+With --jwks-file they come from a file, without any network. With --at the
+token is judged at another time, in RFC 3339 or in seconds since 1970.
+
+Where a site has revocation, its list is read from the storage of the config, as
+it is now, and nothing is written there. For that, run this as the user that
+Caddy runs as, with its environment.
 
 The token is never taken from an argument, where other users of the machine
 could see it, and its signature is never printed.
@@ -108,6 +112,9 @@ func explainConfig(config []byte, token string, original *http.Request, jwksFile
 		return nil, err
 	}
 	defer cancel()
+	if err := site.readList(ctx); err != nil {
+		return nil, err
+	}
 	e := &walker{
 		question: question{ctx: ctx, original: original},
 		token:    token,
@@ -265,7 +272,11 @@ func (t *explanation) write(w *strings.Builder, p palette) {
 			fmt.Fprintf(w, "     %s\n", p.doubt("report_only: the request passes nevertheless"))
 		}
 	case verdictDepends:
-		fmt.Fprintf(w, "  => %s\n", p.doubt("admits the token if the organization is the one that the request asks for"))
+		condition := "if the organization is the one that the request asks for"
+		if slices.Contains(t.Depends, theList) {
+			condition = "unless it was revoked"
+		}
+		fmt.Fprintf(w, "  => %s\n", p.doubt("admits the token "+condition))
 	case verdictNotReached:
 		fmt.Fprintf(w, "  => not reached: the logto_auth before it refuses\n")
 	}

@@ -125,18 +125,28 @@ func (h *Handler) explain(r *http.Request, token string, asked askedOrganization
 	)
 	if len(asked.unknown) == 0 {
 		info, organization, refusal = h.decide(r, found)
-	} else if info, refusal = h.validator.validate(r.Context(), token, h.now, nil); refusal == nil {
+	} else if info, refusal = h.validate(r, token); refusal == nil {
 		organization, refusal = h.requirements.check(info, suited(info, h.requirements.model))
 	}
 	e.explainToken(r.Context())
+	depends := e.explainRevocation(r.Context())
 	e.explainRequirements(&h.requirements, asked)
 
 	told := &explanation{Directive: authDirective, ReportOnly: h.ReportOnly, Checks: e.results, examination: e}
-	told.setOutcome(refusal, asked.unknown)
+	told.setOutcome(refusal, slices.Concat(asked.unknown, depends))
 	if refusal == nil {
 		e.admitted = &requestState{handler: h, info: info, organizationID: organization}
 	}
 	return e, told
+}
+
+// validate judges a token without what the site asks for.
+func (h *Handler) validate(r *http.Request, token string) (*AuthInfo, *Refusal) {
+	info, refusal := h.validator.validate(r.Context(), token, h.now, nil)
+	if refusal == nil {
+		refusal = h.revocations.check(r.Context(), info, false)
+	}
+	return info, refusal
 }
 
 // explain judges what a logto_auth has left of a token. before is nil if there

@@ -17,13 +17,14 @@ import (
 var someURL = &url.URL{Scheme: "https", Host: "localhost", Path: "/"}
 
 // siteConfig is what there is to know of a config: its HTTP servers and their
-// routes.
+// routes, and its storage.
 type siteConfig struct {
 	Apps struct {
 		HTTP struct {
 			Servers map[string]siteServer `json:"servers"`
 		} `json:"http"`
 	} `json:"apps"`
+	StorageRaw json.RawMessage `json:"storage" caddy:"namespace=caddy.storage inline_key=module"`
 }
 
 // position is where a request stands on its way through the handlers.
