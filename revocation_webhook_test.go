@@ -72,14 +72,17 @@ func TestWebhookMethodAndSize(t *testing.T) {
 	if answer := m.send(padded(1<<20), hookSignature(padded(1<<20))); answer.StatusCode != http.StatusNoContent {
 		t.Errorf("1 MiB: %d", answer.StatusCode)
 	}
+	// It is refused before the rest comes: what a client still sends then may
+	// break the connection, so nothing more is sent here.
 	over := padded(1<<20 + 1)
-	if answer := m.send(over, hookSignature(over)); answer.StatusCode != http.StatusRequestEntityTooLarge {
-		t.Errorf("more: %d", answer.StatusCode)
-	}
-	chunked := func(r *http.Request) { r.ContentLength = -1 }
-	answer := m.Get("/.logto/webhook", caddytest.Method(http.MethodPost), caddytest.Header("Host", testHost), caddytest.Header(signatureHeader, hookSignature(over)), body(over), chunked)
-	if answer.StatusCode != http.StatusRequestEntityTooLarge {
-		t.Errorf("more, of a length that is not told: %d", answer.StatusCode)
+	head := "POST /.logto/webhook HTTP/1.1\r\nHost: " + testHost + "\r\n" + signatureHeader + ": " + hookSignature(over) + "\r\n"
+	for name, request := range map[string]string{
+		"a length that is told": head + fmt.Sprintf("Content-Length: %d\r\n\r\n", len(over)),
+		"one that is not":       head + fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n%s", len(over), over),
+	} {
+		if answer := m.raw(request); answer.StatusCode != http.StatusRequestEntityTooLarge || !answer.Close {
+			t.Errorf("%s: %d, close %t", name, answer.StatusCode, answer.Close)
+		}
 	}
 }
 

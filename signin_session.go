@@ -304,7 +304,10 @@ func (s *signIn) signOff(ctx context.Context, over *session.Session) {
 		until = last
 	}
 	// An entry can be made longer, but not shorter: replicas take the longest.
-	s.list(session.EndSession(over, time.Time{}, until))
+	// Who signs out waits until it is stored, so that it is over everywhere.
+	storing, cancel := context.WithTimeout(ctx, signOutPatience)
+	s.listWithin(storing, session.EndSession(over, time.Time{}, until))
+	cancel()
 	if !s.revoke(ctx, over) && last.After(until) {
 		s.list(session.EndSession(over, time.Time{}, last))
 	}
@@ -313,10 +316,17 @@ func (s *signIn) signOff(ctx context.Context, over *session.Session) {
 // list adds an entry to the list of ended sessions. It counts here at once.
 // Other processes learn of it when it is stored, for which no request waits; the
 // list tells by itself when it cannot be.
-func (s *signIn) list(entry session.Entry) {
+func (s *signIn) list(entry session.Entry) { s.listWithin(ended, entry) }
+
+// listWithin is list for a request that waits until the entry is stored, as long
+// as ctx allows.
+func (s *signIn) listWithin(ctx context.Context, entry session.Entry) {
 	s.app.list.Start(s.app.endings.life)
-	_ = s.app.list.Add(ended, entry)
+	_ = s.app.list.Add(ctx, entry)
 }
+
+// signOutPatience is how long a sign-out waits for a storage that hangs.
+const signOutPatience = 2 * time.Second
 
 // lastsUntil is when a session is over in any case, for all sign_in.
 func (s *signIn) lastsUntil(of *session.Session) time.Time {
