@@ -55,13 +55,6 @@ func (l *List) readOn(life context.Context) {
 func (l *List) settleRead(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !errors.Is(err, context.DeadlineExceeded) {
-		select {
-		case <-l.ready:
-		default:
-			close(l.ready)
-		}
-	}
 	switch {
 	case err != nil && !l.readFailed:
 		l.readFailed = true
@@ -69,6 +62,13 @@ func (l *List) settleRead(err error) {
 	case err == nil && l.readFailed:
 		l.readFailed = false
 		l.Report(ReadRecovered, nil)
+	}
+	if !errors.Is(err, context.DeadlineExceeded) {
+		select {
+		case <-l.ready:
+		default:
+			close(l.ready)
+		}
 	}
 }
 
