@@ -36,7 +36,7 @@ func (h *Handler) newRevocations(app *App, issuer string) (*revocations, error) 
 		return nil, err
 	}
 	// A token is accepted for a leeway longer than it lives.
-	app.signIn.keepRevoked(issuer, time.Duration(h.Revocation.Keep)+time.Duration(*h.Leeway))
+	app.signIn.keeps.atLeast(issuer, time.Duration(h.Revocation.Keep)+time.Duration(*h.Leeway))
 	return &revocations{
 		endings: shared,
 		keep:    time.Duration(h.Revocation.Keep),

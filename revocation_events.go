@@ -1,6 +1,7 @@
 package logtoauth
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -242,10 +243,12 @@ func (e *endings) tell(ctx context.Context, entries []session.Entry) error {
 
 // lasts is how long an entry of a kind is kept.
 func (e *endings) lasts(kind session.EntryKind) time.Duration {
-	if app := e.configs.Current(); app != nil {
-		return app.signIn.lasts(e.issuer, kind)
+	keep := cmp.Or(e.keep(), time.Duration(defaultKeep))
+	switch kind {
+	case session.ByMember, session.ByOrganization, session.ByToken:
+		return keep
 	}
-	return time.Duration(defaultKeep)
+	return max(keep, time.Duration(e.longest.Load()))
 }
 
 // add puts entries on the list and waits until they are stored. All are on it

@@ -111,7 +111,6 @@ func (h *Handler) newSignIn(app *App, settings applicationSettings) (*signIn, er
 			return nil, err
 		}
 	}
-	app.signIn.keepEnded(s.app.issuer, time.Duration(s.Lifetime))
 	if s.ownOrigin, err = newOriginGuard(nil); err != nil {
 		return nil, err
 	}

@@ -93,10 +93,18 @@ func (e *endings) storage() session.Storage {
 
 // interval is how often the newest entries are read.
 func (e *endings) interval() time.Duration {
-	if app := e.configs.Current(); app != nil && app.signIn.revokes(e.issuer) {
+	if e.keep() > 0 {
 		return revokedInterval
 	}
 	return endedInterval
+}
+
+// keep is how long entries about tokens are kept, or 0 where none is needed.
+func (e *endings) keep() time.Duration {
+	if app := e.configs.Current(); app != nil {
+		return app.signIn.keeps.of(e.issuer)
+	}
+	return 0
 }
 
 // logger is that of the newest live config.
@@ -311,57 +319,33 @@ func (a *application) reportEndpoint(kind session.Kind, err error) {
 type heldApplications struct {
 	apps  map[applicationKey]*application
 	lists map[string]*endings // by issuer
-
-	durations
+	keeps keeps
 }
 
-// durations are how long things of one config last, by issuer. They have a lock
-// of their own: a list asks for them while the config may be waiting for it to
-// end.
-type durations struct {
-	mu        sync.Mutex
-	lifetimes map[string]time.Duration // the longest sessions
-	keeps     map[string]time.Duration // entries about tokens; an issuer without one has no site with revocation
+// keeps is how long the sites of one config with revocation keep entries about
+// tokens, by issuer; the longest counts. It has a lock of its own: a list asks
+// for it while the config may be waiting for the list to end.
+type keeps struct {
+	mu       sync.Mutex
+	byIssuer map[string]time.Duration
 }
 
-func (d *durations) raise(which *map[string]time.Duration, issuer string, to time.Duration) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if *which == nil {
-		*which = make(map[string]time.Duration)
+// atLeast notes how long a site keeps entries.
+func (k *keeps) atLeast(issuer string, keep time.Duration) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.byIssuer == nil {
+		k.byIssuer = make(map[string]time.Duration)
 	}
-	(*which)[issuer] = max((*which)[issuer], to)
+	k.byIssuer[issuer] = max(k.byIssuer[issuer], keep)
 }
 
-// keepRevoked notes how long a site keeps entries about tokens, and keepEnded
-// how long its sessions last. The longest count.
-func (d *durations) keepRevoked(issuer string, keep time.Duration) { d.raise(&d.keeps, issuer, keep) }
-
-func (d *durations) keepEnded(issuer string, lifetime time.Duration) {
-	d.raise(&d.lifetimes, issuer, lifetime)
-}
-
-// revokes reports whether a site of the config judges tokens of this issuer by
-// the list.
-func (d *durations) revokes(issuer string) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.keeps[issuer] > 0
-}
-
-// lasts returns how long an entry of a kind must be kept.
-func (d *durations) lasts(issuer string, kind session.EntryKind) time.Duration {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	keep := d.keeps[issuer]
-	if keep == 0 {
-		keep = time.Duration(defaultKeep)
-	}
-	switch kind {
-	case session.ByMember, session.ByOrganization, session.ByToken:
-		return keep
-	}
-	return max(keep, d.lifetimes[issuer])
+// of returns how long entries are kept, or 0 if no site of the config judges
+// tokens of this issuer by the list.
+func (k *keeps) of(issuer string) time.Duration {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.byIssuer[issuer]
 }
 
 // listOf returns the list of an issuer and keeps it alive until the app is
