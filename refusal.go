@@ -183,6 +183,10 @@ func (r *Refusal) lacksSession() bool {
 	return false
 }
 
+// isUnavailable reports whether a token was refused only because no key could
+// be loaded.
+func (r *Refusal) isUnavailable() bool { return r.Status == http.StatusServiceUnavailable }
+
 // condemnsToken reports whether the token itself is at fault, and not what it
 // may be used for.
 func (r *Refusal) condemnsToken() bool {

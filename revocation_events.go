@@ -61,17 +61,23 @@ const (
 // can tell anything.
 func (v *revocations) serveWebhook(w http.ResponseWriter, r *http.Request) error {
 	status, result := v.takeWebhook(r)
-	metrics.revocationEvents.WithLabelValues(fromWebhook, result).Inc()
+	if status == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", http.MethodPost)
+	}
+	answerEvent(w, r, fromWebhook, status, result)
+	return nil
+}
+
+// answerEvent counts a message that should end tokens or sessions, and answers
+// it. Nothing is said but the status.
+func answerEvent(w http.ResponseWriter, r *http.Request, source string, status int, result string) {
+	metrics.revocationEvents.WithLabelValues(source, result).Inc()
 	header := w.Header()
 	header.Set("Cache-Control", "no-store")
-	if status == http.StatusMethodNotAllowed {
-		header.Set("Allow", http.MethodPost)
-	}
 	if r.ProtoMajor == 1 && status >= http.StatusBadRequest {
 		header.Set("Connection", "close") // the body may not have been read
 	}
 	w.WriteHeader(status)
-	return nil
 }
 
 func (v *revocations) takeWebhook(r *http.Request) (status int, result string) {
@@ -271,13 +277,7 @@ func (e *endings) add(ctx context.Context, entries []session.Entry) []error {
 // began before the token was issued.
 func (s *signIn) serveBackChannelLogout(w http.ResponseWriter, r *http.Request, _ *requestState) error {
 	status, result := s.takeLogout(r)
-	metrics.revocationEvents.WithLabelValues(fromBackChannel, result).Inc()
-	header := w.Header()
-	header.Set("Cache-Control", "no-store")
-	if r.ProtoMajor == 1 && status >= http.StatusBadRequest {
-		header.Set("Connection", "close")
-	}
-	w.WriteHeader(status)
+	answerEvent(w, r, fromBackChannel, status, result)
 	return nil
 }
 
@@ -320,14 +320,7 @@ func (a *application) logoutEntry(ctx context.Context, token string) (session.En
 	if refusal != nil {
 		return session.Entry{}, refusal
 	}
-	rules := &a.validator.rules
-	if normalizeType(parsed.typ) != "logout+jwt" {
-		return session.Entry{}, refuseToken(ReasonUnsupportedType, "", "typ")
-	}
-	if refusal := rules.checkAlgorithm(parsed.algorithm); refusal != nil {
-		return session.Entry{}, refusal
-	}
-	if refusal := checkKeyID(parsed.keyID); refusal != nil {
+	if refusal := a.checkHeader(parsed, "logout+jwt"); refusal != nil {
 		return session.Entry{}, refusal
 	}
 	entry, refusal := a.readLogout(parsed)

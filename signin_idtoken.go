@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/subtle"
 	"errors"
-	"net/http"
 	"slices"
 	"time"
 
@@ -32,21 +31,14 @@ func (a *application) verifyIDToken(ctx context.Context, token string) (*idToken
 	if refusal != nil {
 		return nil, refusal
 	}
-	if typ := normalizeType(parsed.typ); typ != "" && typ != "jwt" {
-		return nil, refuseToken(ReasonUnsupportedType, "The token is no ID token", "typ")
-	}
-	rules := &a.validator.rules
-	if refusal := rules.checkAlgorithm(parsed.algorithm); refusal != nil {
-		return nil, refusal
-	}
-	if refusal := checkKeyID(parsed.keyID); refusal != nil {
+	if refusal := a.checkHeader(parsed, "", "jwt"); refusal != nil {
 		return nil, refusal
 	}
 	id, refusal := a.readIDToken(parsed)
 	if refusal != nil {
 		return nil, refusal
 	}
-	now := a.refresher.Now
+	rules, now := &a.validator.rules, a.refresher.Now
 	if refusal := rules.checkTimes(id.AuthInfo, now()); refusal != nil {
 		return nil, refusal
 	}
@@ -60,6 +52,14 @@ func (a *application) verifyIDToken(ctx context.Context, token string) (*idToken
 	id.key = key.Key
 	// The wait for keys may have taken seconds.
 	return id, rules.checkTimes(id.AuthInfo, now())
+}
+
+// checkHeader judges the header of a token that the tenant signs beside access
+// tokens, which has one of these types; the empty one is none.
+func (a *application) checkHeader(parsed *jws, types ...string) *Refusal {
+	rules := a.validator.rules
+	rules.types = types
+	return rules.checkHeader(parsed.typ, parsed.algorithm, parsed.keyID)
 }
 
 // findKey is the validator's for a token that the tenant itself has just handed
@@ -181,7 +181,3 @@ func (a *application) sessionToken(tokens tokenendpoint.Tokens, id *idToken, tar
 	}
 	return session.Token{Value: tokens.AccessToken, IssuedAt: info.issuedAt, ExpiresAt: info.expiresAt}, nil
 }
-
-// isUnavailable reports whether a token was refused only because no key could
-// be loaded.
-func (r *Refusal) isUnavailable() bool { return r.Status == http.StatusServiceUnavailable }
