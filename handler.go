@@ -126,9 +126,8 @@ func (h *Handler) admit(state *requestState, r *http.Request, found *credential)
 		return refusal
 	}
 	state.info, state.organizationID = info, organization
-	state.source = sourceToken
 	if found.isSession() {
-		state.source, state.session = sourceSession, state.browser.cookie
+		state.session = state.browser.cookie
 	}
 	h.organizations.keepHeaders(r)
 	h.forwardClaims(state, r.Header)

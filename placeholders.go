@@ -46,6 +46,19 @@ const (
 	sourceSession = "session"
 )
 
+func (s *requestState) source() string {
+	switch {
+	case s.info == nil:
+		return ""
+	case s.session != nil:
+		return sourceSession
+	default:
+		return sourceToken
+	}
+}
+
+func rfc3339(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
 func (s *requestState) userPlaceholder(key, name string) (text string, known bool) {
 	if path, ok := strings.CutPrefix(key, claimsPrefix); ok {
 		if s.info == nil {
@@ -77,7 +90,7 @@ var userValues = map[string]func(s *requestState, info *AuthInfo) string{
 	"scopes":          func(_ *requestState, info *AuthInfo) string { return strings.Join(info.Scopes, " ") },
 	"audience":        func(_ *requestState, info *AuthInfo) string { return strings.Join(info.Audience, " ") },
 	"actor":           func(_ *requestState, info *AuthInfo) string { return info.Actor },
-	"source":          func(s *requestState, _ *AuthInfo) string { return s.source },
+	"source":          func(s *requestState, _ *AuthInfo) string { return s.source() },
 	"type":            func(s *requestState, _ *AuthInfo) string { return s.userType() },
 	"info":            func(s *requestState, _ *AuthInfo) string { return s.infoJSON() },
 	"session_expires_at": func(s *requestState, _ *AuthInfo) string {
@@ -90,7 +103,7 @@ var userValues = map[string]func(s *requestState, info *AuthInfo) string{
 		if s.info == nil {
 			return ""
 		}
-		return info.ExpiresAt.UTC().Format(time.RFC3339)
+		return rfc3339(info.ExpiresAt)
 	},
 }
 

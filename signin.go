@@ -198,8 +198,14 @@ func (s *signIn) namedClaims(required []string) []string {
 // origin is what a browser sees of the site of a request.
 type origin struct {
 	session.Site
-	secure bool
-	scheme string
+	secure bool // https
+}
+
+func (o origin) scheme() string {
+	if o.secure {
+		return "https"
+	}
+	return "http"
 }
 
 // origin returns the origin of a request. Its error says that nobody can be
@@ -214,11 +220,7 @@ func (s *signIn) origin(r *http.Request) (origin, error) {
 	if err != nil {
 		return origin{}, err
 	}
-	scheme := "http"
-	if secure {
-		scheme = "https"
-	}
-	at := origin{site, secure, scheme}
+	at := origin{site, secure}
 	// One is enough for nearly all sites. The Host may be part of a longer text.
 	s.lastOrigin.Store(&requestedOrigin{strings.Clone(r.Host), at})
 	return at, nil
@@ -251,7 +253,7 @@ func (s *signIn) address(at origin) string {
 	if s.base != nil {
 		host = s.base.Host
 	}
-	return at.scheme + "://" + host
+	return at.scheme() + "://" + host
 }
 
 // elsewhere returns where a sign-in has to start instead: the same path at

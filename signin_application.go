@@ -268,23 +268,13 @@ func (e *endings) await(ctx context.Context, timeout time.Duration) error {
 
 // reportRefresh counts a token request for a session.
 func (a *application) reportRefresh(_ session.Target, failure *session.TokenError) {
-	result := "ok"
-	if failure != nil {
-		result = failure.Kind.String()
-	}
-	metrics.sessionRefreshes.WithLabelValues(result).Inc()
-	var err error
-	if failure != nil {
-		err = failure
-	}
-	a.reportEndpoint(kindOf(failure), err)
-}
-
-func kindOf(failure *session.TokenError) session.Kind {
 	if failure == nil {
-		return 0
+		metrics.sessionRefreshes.WithLabelValues("ok").Inc()
+		a.reportEndpoint(0, nil)
+		return
 	}
-	return failure.Kind
+	metrics.sessionRefreshes.WithLabelValues(failure.Kind.String()).Inc()
+	a.reportEndpoint(failure.Kind, failure)
 }
 
 // reportEndpoint logs once when the token endpoint begins to fail, and once

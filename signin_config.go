@@ -103,8 +103,6 @@ const (
 const (
 	unauthenticatedAuto = "auto"
 	unauthenticated401  = "401"
-
-	scopeOffline = "offline_access"
 )
 
 const (
@@ -401,8 +399,8 @@ var languageTag = regexp.MustCompile(`^[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*$`)
 // vetRequest judges what Logto is asked for, and how long a session lasts.
 func (s *SignIn) vetRequest(f *findings) {
 	vetScopes(f, "sign_in.scopes", s.Scopes)
-	if s.Offline != nil && !*s.Offline && slices.Contains(s.Scopes, scopeOffline) {
-		f.add("sign_in.scopes", "%s asks for what offline off leaves out; remove one of the two", scopeOffline)
+	if s.Offline != nil && !*s.Offline && slices.Contains(s.Scopes, offlineAccess) {
+		f.add("sign_in.scopes", "%s asks for what offline off leaves out; remove one of the two", offlineAccess)
 	}
 	if s.Prompt != "" && !slices.Contains(prompts, s.Prompt) {
 		if s.Prompt == "none" {

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -111,9 +110,11 @@ func (s *signIn) serve(w http.ResponseWriter, r *http.Request, state *requestSta
 		w.Header().Set("Allow", strings.Join(found.methods, ", "))
 		return s.show(w, r, state, pageMethod)
 	}
-	if _, err := s.origin(r); err != nil && found.personal {
+	at, err := s.origin(r)
+	if err != nil && found.personal {
 		return s.show(w, r, state, pageInsecure)
 	}
+	state.browser.at = at
 	return found.serve(s, w, r, state)
 }
 
@@ -192,9 +193,6 @@ func (s *signIn) serveSession(w http.ResponseWriter, r *http.Request, state *req
 	_, err = w.Write(body) // which net/http leaves out of the answer to HEAD
 	return err
 }
-
-func rfc3339(t time.Time) string { return t.UTC().Format(time.RFC3339) }
-
 // known is what the token says that is at hand for a session, or nil, and the
 // organization that it was got for. A token with an organization's permissions
 // names that in `aud` only.
@@ -232,10 +230,10 @@ func (s *signIn) serveSignOut(w http.ResponseWriter, r *http.Request, state *req
 			state.refusal = refusal
 			return s.handler.responder.refuse(w, r, refusal)
 		}
-		return s.signOut(w, r, state)
+		return s.signOut(w, r, state.browser)
 	}
 	if isPersonal(r) {
-		return s.signOut(w, r, state)
+		return s.signOut(w, r, state.browser)
 	}
 	return s.show(w, r, state, pageSignOut)
 }
@@ -251,22 +249,17 @@ func isPersonal(r *http.Request) bool {
 
 // signOut ends the session here, its refresh token at Logto, and sends the
 // browser to Logto to end the session there.
-func (s *signIn) signOut(w http.ResponseWriter, r *http.Request, state *requestState) error {
-	at, err := s.origin(r)
-	if err != nil {
-		return s.show(w, r, state, pageInsecure)
-	}
+func (s *signIn) signOut(w http.ResponseWriter, r *http.Request, b *browser) error {
 	header := w.Header()
-	header.Add("Set-Cookie", at.ClearSession())
-	header.Add("Set-Cookie", at.ClearFlow())
-	b := state.browser
+	header.Add("Set-Cookie", b.at.ClearSession())
+	header.Add("Set-Cookie", b.at.ClearFlow())
 	if found, _ := s.find(b, r); found != nil {
 		// Not by the request's context: a browser that leaves has signed out, too.
 		s.signOff(s.app.life, found)
 	}
 	return redirect(w, http.StatusSeeOther, s.issuerEndpoint("/session/end", url.Values{
 		"client_id":                {s.app.clientID},
-		"post_logout_redirect_uri": {s.postLogoutURI(at)},
+		"post_logout_redirect_uri": {s.postLogoutURI(b.at)},
 	}))
 }
 

@@ -33,7 +33,7 @@ type beginning struct {
 func (s *signIn) begin(w http.ResponseWriter, r *http.Request, state *requestState, begins beginning) error {
 	state.redirected = true
 	b := state.browser
-	good := s.isGood(b, r)
+	old := s.goodSession(b, r)
 	at, err := s.origin(r)
 	if err != nil {
 		return s.show(w, r, state, pageInsecure)
@@ -43,14 +43,14 @@ func (s *signIn) begin(w http.ResponseWriter, r *http.Request, state *requestSta
 	}
 	now := s.handler.now()
 	flow, _ := s.app.ring.FindFlow(at.Site, b.cookies)
-	if flow, err = flow.Start(now, good); err != nil {
+	if flow, err = flow.Start(now, old != nil); err != nil {
 		metrics.signIns.WithLabelValues(string(ReasonSignInLoop)).Inc()
 		return s.show(w, r, state, pageLoop)
 	}
 	asks := s.wanted()
 	asks.scopes = mergeScopes(asks.scopes, begins.needed)
-	if good {
-		asks = asks.and(b.cookie.Scopes, b.cookie.Resources)
+	if old != nil {
+		asks = asks.and(old.Scopes, old.Resources)
 	}
 	started := flow.NewState(now, s.app.issuer, s.redirectURI(at), begins.returnPath)
 	started.Again = begins.again
@@ -119,19 +119,17 @@ func (s *signIn) callback(w http.ResponseWriter, r *http.Request, state *request
 	raw := originalURL(r).RawQuery
 	emptyQuery(r, state)
 	b := state.browser
-	at, err := s.origin(r)
-	if err != nil {
-		return s.show(w, r, state, pageInsecure)
-	}
+	at := b.at
 	answer, problem := s.readCallback(raw)
 	if problem != nil {
 		return s.fail(w, r, state, problem)
 	}
+	old := s.goodSession(b, r)
 	started, err := s.app.ring.OpenState(at.Site, answer.state, s.app.issuer, s.redirectURI(at), s.handler.now())
 	switch {
 	case errors.Is(err, session.ErrStateExpired):
 		return s.fail(w, r, state, pageStateExpired)
-	case err != nil && s.isGood(b, r):
+	case err != nil && old != nil:
 		return redirect(w, http.StatusSeeOther, "/")
 	case err != nil:
 		return s.fail(w, r, state, pageStateUnknown)
@@ -139,7 +137,7 @@ func (s *signIn) callback(w http.ResponseWriter, r *http.Request, state *request
 	flow, _ := s.app.ring.FindFlow(at.Site, b.cookies)
 	switch {
 	case flow.Started(started):
-	case s.isGood(b, r):
+	case old != nil:
 		return redirect(w, http.StatusSeeOther, started.ReturnPath)
 	case started.Again:
 		return s.fail(w, r, state, pageCookies)
@@ -150,12 +148,11 @@ func (s *signIn) callback(w http.ResponseWriter, r *http.Request, state *request
 		s.handler.logger.Info("Logto ended a sign-in with an error", zap.String("error", answer.failure))
 		return s.fail(w, r, state, pageRefused)
 	}
-	old := s.oldSession(b, r)
 	result, err := s.app.ledger.Do(r.Context(), started.ID(), func(ctx context.Context) (signedIn, error) {
 		return s.exchange(ctx, exchange{at, answer.code, flow, started, old}), nil
 	})
 	switch {
-	case errors.Is(err, session.ErrStateUsed) && s.isGood(b, r):
+	case errors.Is(err, session.ErrStateUsed) && old != nil:
 		return redirect(w, http.StatusSeeOther, started.ReturnPath)
 	case errors.Is(err, session.ErrStateUsed):
 		return s.fail(w, r, state, pageStateUsed)
@@ -212,15 +209,6 @@ func (s *signIn) readCallback(raw string) (callbackAnswer, *page) {
 		return callbackAnswer{}, pageMalformed
 	}
 	return answer, nil
-}
-
-// oldSession is the session that a sign-in replaces, if the browser shows one
-// that has not ended.
-func (s *signIn) oldSession(b *browser, r *http.Request) *session.Session {
-	if !s.isGood(b, r) {
-		return nil
-	}
-	return b.cookie
 }
 
 // exchange is a code on its way to tokens.

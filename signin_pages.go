@@ -65,8 +65,8 @@ func (p *page) to(returnTo string) *page {
 
 // pages serves the pages of one sign_in.
 type pages struct {
-	prefix     string
-	formAction string // the whole Content-Security-Policy
+	prefix string
+	policy string // Content-Security-Policy
 }
 
 var (
@@ -104,7 +104,7 @@ func newPages(prefix, issuerOrigin, signedOutOrigin string) *pages {
 	}
 	return &pages{
 		prefix: prefix,
-		formAction: "default-src 'none'; style-src " + pageStyleHash +
+		policy: "default-src 'none'; style-src " + pageStyleHash +
 			"; base-uri 'none'; frame-ancestors 'none'; form-action " + strings.Join(sources, " "),
 	}
 }
@@ -173,7 +173,7 @@ func (p *pages) serve(w http.ResponseWriter, r *http.Request, which *page) error
 		return err
 	}
 	header := w.Header()
-	header.Set("Content-Security-Policy", p.formAction)
+	header.Set("Content-Security-Policy", p.policy)
 	header.Set("X-Frame-Options", "DENY")
 	header.Set("Referrer-Policy", "no-referrer")
 	header.Set("X-Content-Type-Options", "nosniff")

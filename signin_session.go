@@ -23,8 +23,7 @@ type browser struct {
 	// authorized says that the client sent credentials of its own.
 	authorized bool
 
-	// opened says that the cookies have been looked at for the app below.
-	opened  bool
+	// app is the one that the cookies have been looked at for; nil before that.
 	app     *application
 	at      origin
 	cookie  *session.Session // as the browser has it; nil if it shows none
@@ -62,8 +61,8 @@ func dropSignInCookies(r *http.Request) {
 
 // find returns the session that the browser shows, or why there is none.
 func (s *signIn) find(b *browser, r *http.Request) (*session.Session, *Refusal) {
-	if !b.opened || b.app.clientID != s.app.clientID || b.app.issuer != s.app.issuer {
-		b.opened, b.app = true, s.app
+	if b.app == nil || b.app.clientID != s.app.clientID || b.app.issuer != s.app.issuer {
+		b.app = s.app
 		b.cookie, b.refusal = s.open(b, r)
 	}
 	// Another sign_in of the app may have another lifetime.
@@ -73,7 +72,8 @@ func (s *signIn) find(b *browser, r *http.Request) (*session.Session, *Refusal) 
 	return b.cookie, b.refusal
 }
 
-// open opens the session's cookie and judges whether it has been ended. With a refusal it returns the session as well if it can be told whose it was.
+// open opens the session's cookie and judges whether it has been ended. With a
+// refusal it returns the session as well if it can be told whose it was.
 func (s *signIn) open(b *browser, r *http.Request) (*session.Session, *Refusal) {
 	at, err := s.origin(r)
 	if err != nil {
@@ -99,10 +99,14 @@ func (s *signIn) expiresAt(of *session.Session) time.Time {
 	return of.ExpiresAt(time.Duration(s.Lifetime), time.Duration(s.Idle))
 }
 
-// isGood reports whether the browser shows a session that has not ended.
-func (s *signIn) isGood(b *browser, r *http.Request) bool {
+// goodSession returns the session that the browser shows if it has not ended,
+// else nil.
+func (s *signIn) goodSession(b *browser, r *http.Request) *session.Session {
 	found, refusal := s.find(b, r)
-	return found != nil && refusal == nil
+	if refusal != nil {
+		return nil
+	}
+	return found
 }
 
 // credential is the session's token, for a request that shows no other. lacks
@@ -411,7 +415,7 @@ func (s *signIn) forwardToken(state *requestState, r *http.Request, found creden
 // takeBackToken takes the session's token back from a request that would have
 // been refused: what report_only lets pass was not admitted.
 func (s *requestState) takeBackToken(header http.Header) {
-	if s.source == sourceSession && s.handler.SignIn.ForwardToken {
+	if s.session != nil && s.handler.SignIn.ForwardToken {
 		headerNames{fields.FoldHeader(defaultSourceHeader)}.deleteFrom(header)
 	}
 }

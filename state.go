@@ -43,9 +43,8 @@ type requestState struct {
 	// preflight says that handler let the request pass as a CORS preflight.
 	preflight bool
 
-	// source is where the admitted token came from, and session the one it
-	// belongs to, if it is a session's.
-	source  string
+	// session is the one that the admitted token belongs to; nil if it is a
+	// client's own.
 	session *session.Session
 
 	// signInURL is where a person can sign in to get what was refused.
