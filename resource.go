@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddy-logto/caddy-logto-auth/internal/fields"
 	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 )
 
@@ -267,7 +268,7 @@ func vetResource(raw string) error {
 	switch {
 	case err != nil:
 		return err
-	case u.Scheme == "http" && !keys.IsLoopback(u.Hostname()):
+	case u.Scheme == "http" && !fields.IsLoopback(u.Hostname()):
 		return fmt.Errorf("%s is plain http; clients accept only https", raw)
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/caddy-logto/caddy-logto-auth/internal/fields"
 	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 	"github.com/caddy-logto/caddy-logto-auth/internal/session"
 )
@@ -344,7 +345,7 @@ func parseBaseURL(raw string) (string, error) {
 	switch {
 	case u.Path != "" && u.Path != "/":
 		return "", fmt.Errorf("%s has a path; write the origin only: %s", raw, u.Scheme+"://"+u.Host)
-	case u.Scheme == "http" && !keys.IsLoopback(u.Hostname()):
+	case u.Scheme == "http" && !fields.IsLoopback(u.Hostname()):
 		return "", fmt.Errorf("%s is plain http, over which browsers keep no session's cookie; write https", raw)
 	}
 	if port := u.Port(); port == "" || u.Scheme == "https" && port == "443" || u.Scheme == "http" && port == "80" {

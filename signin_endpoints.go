@@ -193,6 +193,7 @@ func (s *signIn) serveSession(w http.ResponseWriter, r *http.Request, state *req
 	_, err = w.Write(body) // which net/http leaves out of the answer to HEAD
 	return err
 }
+
 // known is what the token says that is at hand for a session, or nil, and the
 // organization that it was got for. A token with an organization's permissions
 // names that in `aud` only.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
 
@@ -180,10 +179,6 @@ type callbackAnswer struct {
 	state, code, failure string
 }
 
-// errorCode matches the `error` of a callback (RFC 6749 section 4.1.2.1), as
-// all codes in use look. Anything else is not worth a log line.
-var errorCode = regexp.MustCompile(`^[a-z_]{1,40}$`)
-
 // readCallback reads the query of a callback. The issuer is compared before
 // anything else is believed: with two tenants, one could answer for the other
 // (RFC 9207).
@@ -202,7 +197,7 @@ func (s *signIn) readCallback(raw string) (callbackAnswer, *page) {
 	}
 	answer := callbackAnswer{state: query.Get("state"), code: query.Get("code")}
 	if query.Has("error") {
-		if answer.failure = query.Get("error"); !errorCode.MatchString(answer.failure) {
+		if answer.failure = query.Get("error"); !tokenendpoint.IsErrorCode(answer.failure) {
 			answer.failure = "unknown"
 		}
 	} else if answer.code == "" {

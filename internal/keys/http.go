@@ -12,6 +12,8 @@ import (
 	"net/url"
 	"regexp"
 	"time"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/fields"
 )
 
 const (
@@ -62,7 +64,7 @@ func newTenantClient(cfg Config) (*http.Client, error) {
 // as net/http does for localhost itself.
 func notForLocalhost(proxy func(*http.Request) (*url.URL, error)) func(*http.Request) (*url.URL, error) {
 	return func(req *http.Request) (*url.URL, error) {
-		if isLocalhostName(req.URL.Hostname()) {
+		if fields.IsBelowLocalhost(req.URL.Hostname()) {
 			return nil, nil //nolint:nilnil // net/http's way to say: no proxy
 		}
 		return proxy(req)
@@ -75,7 +77,7 @@ func notForLocalhost(proxy func(*http.Request) (*url.URL, error)) func(*http.Req
 func dialTenant(timeout time.Duration) func(ctx context.Context, network, address string) (net.Conn, error) {
 	dialer := &net.Dialer{Timeout: timeout}
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		if host, port, err := net.SplitHostPort(address); err == nil && isLocalhostName(host) {
+		if host, port, err := net.SplitHostPort(address); err == nil && fields.IsBelowLocalhost(host) {
 			address = net.JoinHostPort("localhost", port)
 		}
 		return dialer.DialContext(ctx, network, address)

@@ -3,10 +3,11 @@ package keys
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/fields"
 )
 
 // CheckURL accepts an address of the tenant: an absolute URL without
@@ -17,7 +18,7 @@ func CheckURL(raw string, insecureHTTP bool) error {
 	switch {
 	case err != nil:
 		return err
-	case u.Scheme == "http" && !IsLoopback(u.Hostname()) && !insecureHTTP:
+	case u.Scheme == "http" && !fields.IsLoopback(u.Hostname()) && !insecureHTTP:
 		return fmt.Errorf("%s is plain http: who can change its answers on the way can mint identities; use https, or add insecure_http", raw)
 	}
 	return nil
@@ -105,20 +106,4 @@ func ParseHTTPURL(raw string) (*url.URL, error) {
 		}
 	}
 	return u, nil
-}
-
-// IsLoopback reports whether host stays on this machine.
-func IsLoopback(host string) bool {
-	if strings.EqualFold(host, "localhost") || isLocalhostName(host) {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
-}
-
-// isLocalhostName reports whether host is below localhost, where every name is
-// this machine (RFC 6761 section 6.3). Go's resolver asks the network all the
-// same, so newTenantClient makes sure of it.
-func isLocalhostName(host string) bool {
-	return strings.HasSuffix(strings.ToLower(host), ".localhost")
 }

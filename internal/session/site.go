@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/fields"
 )
 
 const (
@@ -46,7 +48,7 @@ func NewSite(host string, secure bool) (Site, error) {
 	if err != nil {
 		return Site{}, err
 	}
-	if !secure && !isLoopback(name) {
+	if !secure && !fields.IsLoopback(name) {
 		return Site{}, errors.New("sessions need https, or plain http on loopback")
 	}
 	site := Site{host: host, secure: secure, session: sessionName, flow: flowName}
@@ -88,14 +90,6 @@ func splitHost(host string) (name, port string, err error) {
 
 func isNoHostCharacter(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '_' && r != '.'
-}
-
-func isLoopback(name string) bool {
-	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
-		return true
-	}
-	address, err := netip.ParseAddr(name)
-	return err == nil && address.IsLoopback()
 }
 
 // Host is the host with its port, in lower case.

@@ -59,6 +59,10 @@ func parseTokens(body []byte) (Tokens, error) {
 // broken proxy echoes does.
 var errorCode = regexp.MustCompile(`^[a-z_]{1,40}$`)
 
+// IsErrorCode reports whether a text looks like the error codes of OAuth 2.0,
+// so that it may stand in a log.
+func IsErrorCode(text string) bool { return errorCode.MatchString(text) }
+
 // parseErrorCode returns the `error` of an answer, or "".
 func parseErrorCode(body []byte) string {
 	members, ok := jsonobject.Parse(string(body))
@@ -66,7 +70,7 @@ func parseErrorCode(body []byte) string {
 		return ""
 	}
 	code, _, _ := members.Text("error")
-	if !errorCode.MatchString(code) {
+	if !IsErrorCode(code) {
 		return ""
 	}
 	return code
