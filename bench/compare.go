@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -79,6 +80,9 @@ func compare(ctx context.Context, o options, binary, dir string, w workload) (re
 	fetches := tenant.Counts().JWKS
 	r, err := measure(o.rounds, o.duration, plain, protected)
 	r.name, r.fetches = w.name, tenant.Counts().JWKS-fetches
+	if err == nil && o.profile != "" {
+		err = protected.profile(ctx, filepath.Join(o.profile, profileName(w.name)))
+	}
 	return r, err
 }
 

@@ -8,6 +8,9 @@
 //
 //	go run -C bench . [-run hot] [-peers none]
 //
+// With -profile DIR it also writes DIR/no-token.pprof and the like: CPU profiles
+// of the Caddy with the directive, for go tool pprof.
+//
 // It prints tables for docs/internals/performance.md. From the tables there it
 // draws the pictures, measuring nothing:
 //
@@ -40,6 +43,7 @@ type options struct {
 	only        *regexp.Regexp
 	draw        string
 	peers       string
+	profile     string
 }
 
 func main() {
@@ -51,6 +55,7 @@ func main() {
 	only := flag.String("run", "", "only workloads whose name matches this expression")
 	flag.StringVar(&o.draw, "draw", "", "the folder docs: draw its pictures from its tables, and measure nothing")
 	flag.StringVar(&o.peers, "peers", "", "other servers to measure too, such as haproxy,fastapi; none; or, if empty, those that are installed")
+	flag.StringVar(&o.profile, "profile", "", "a folder: write a CPU profile of Caddy with the directive there, for each workload")
 	flag.Parse()
 
 	var err error
@@ -74,6 +79,11 @@ func run(ctx context.Context, o options) error {
 	}
 	for _, line := range missing {
 		fmt.Fprintln(os.Stderr, line)
+	}
+	if o.profile != "" {
+		if err := os.MkdirAll(o.profile, 0o700); err != nil {
+			return err
+		}
 	}
 	dir, err := os.MkdirTemp("", "logto-auth-bench")
 	if err != nil {

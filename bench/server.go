@@ -20,6 +20,7 @@ type server struct {
 	command *exec.Cmd
 	log     *bytes.Buffer
 	addr    string
+	home    string        // its own directory
 	ended   chan struct{} // closed when the process has ended
 	pids    []int
 	stopped bool
@@ -52,7 +53,7 @@ func tryServer(ctx context.Context, dir string, setUp configure) (*server, error
 	if err != nil {
 		return nil, err
 	}
-	s := &server{addr: addr, log: new(bytes.Buffer), ended: make(chan struct{})}
+	s := &server{addr: addr, home: home, log: new(bytes.Buffer), ended: make(chan struct{})}
 	if s.command, err = setUp(ctx, home, addr); err != nil {
 		return nil, err
 	}
@@ -72,11 +73,11 @@ func tryServer(ctx context.Context, dir string, setUp configure) (*server, error
 	return s, nil
 }
 
-// caddy runs a Caddy with one site.
+// caddy runs a Caddy with one site, whose admin endpoint is a socket file.
 func caddy(binary, site string) configure {
 	return func(ctx context.Context, home, addr string) (*exec.Cmd, error) {
 		config := filepath.Join(home, "Caddyfile")
-		text := fmt.Sprintf("{\n\tadmin off\n\tpersist_config off\n\tauto_https off\n\tstorage file_system %s\n}\n\nhttp://%s {\n%s\trespond ok\n}\n", home, addr, site)
+		text := fmt.Sprintf("{\n\tadmin unix/%s\n\tpersist_config off\n\tauto_https off\n\tstorage file_system %s\n}\n\nhttp://%s {\n%s\trespond ok\n}\n", adminSocket(home), home, addr, site)
 		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 			return nil, err
 		}
