@@ -22,6 +22,9 @@ func (n headerNames) contain(name string) bool {
 
 // deleteFrom deletes the headers, in every spelling.
 func (n headerNames) deleteFrom(header http.Header) {
+	if len(n) == 0 {
+		return // as nearly always; going through a map takes a while
+	}
 	for name := range header {
 		if n.contain(name) {
 			delete(header, name)
@@ -100,7 +103,13 @@ func addVary(header http.Header, names []string) {
 // does (RFC 9111 section 3.5). For a browser with a session it also writes the
 // session's cookie if that has to be.
 func servePrivately(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, from *browser) error {
-	private := &privateWriter{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, browser: from}
+	var private *privateWriter
+	if from != nil && from.writer.ResponseWriter == nil {
+		private = &from.writer
+	} else {
+		private = new(privateWriter)
+	}
+	private.ResponseWriter, private.browser = w, from
 	err := next.ServeHTTP(private, r)
 	if !private.wroteHeader {
 		// The server or an error route will write it.
@@ -146,7 +155,11 @@ func isPage(header http.Header) bool {
 	if len(header["Cache-Control"]) > 0 {
 		return false
 	}
-	kind, _, _ := strings.Cut(header.Get("Content-Type"), ";")
+	types := header["Content-Type"]
+	if len(types) == 0 {
+		return true
+	}
+	kind, _, _ := strings.Cut(types[0], ";")
 	switch strings.ToLower(textproto.TrimString(kind)) {
 	case "", "text/html", "application/xhtml+xml":
 		return true

@@ -155,7 +155,7 @@ type application struct {
 	ring       *session.KeyRing
 	endpoint   *tokenendpoint.Client
 	refresher  *session.Refresher
-	identities *memory.Memory[*AuthInfo]
+	identities *memory.Memory[identity] // by the session's id
 	cutOffs    *memory.Memory[struct{}] // sessions whose refresh token was revoked because of the list
 	validator  validator
 	*endings
@@ -229,7 +229,7 @@ func newApplication(s *applicationSettings, shared *endings) (*application, erro
 	a.validator = validator{keys: s.tenant.keys, tokens: s.tenant.tokens, rules: tokenRules{
 		algorithms: s.rules.algorithms, issuers: []string{a.issuer}, leeway: s.rules.leeway,
 	}}
-	a.identities = memory.New[*AuthInfo](maxIdentities, maxIdentityBytes)
+	a.identities = memory.New[identity](maxIdentities, maxIdentityBytes)
 	a.cutOffs = memory.New[struct{}](maxIdentities, maxIdentityBytes)
 	a.refresher = session.NewRefresher(a.life, session.RefresherOptions{
 		Endpoint: a.endpoint.ForSessions(a.verifyRefreshed),

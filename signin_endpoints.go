@@ -207,7 +207,7 @@ func (s *signIn) known(of *session.Session, r *http.Request) (info *AuthInfo, or
 		switch {
 		case token.Expired(s.handler.now()):
 		case target == session.Target{}:
-			if info, err := s.app.identity(token); err == nil {
+			if info, err := s.app.identity(of, token); err == nil {
 				return info, ""
 			}
 		default:

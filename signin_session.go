@@ -34,6 +34,10 @@ type browser struct {
 	newest *session.Session
 	renews *signIn
 	wrote  bool
+
+	// writer is that of the first logto_auth that serves a session, in one
+	// piece with this.
+	writer privateWriter
 }
 
 // takeCookies takes the cookies of sign-in out of the request, once.
@@ -65,8 +69,9 @@ func (s *signIn) find(b *browser, r *http.Request) (*session.Session, *Refusal) 
 		b.app = s.app
 		b.cookie, b.refusal = s.open(b, r)
 	}
-	// Another sign_in of the app may have another lifetime.
-	if b.refusal == nil && !s.handler.now().Before(s.expiresAt(b.cookie)) {
+	// Another sign_in of the app may have another lifetime. A session that is good
+	// as the request comes is good for it, however long it has to wait for a token.
+	if b.refusal == nil && !b.came.Before(s.expiresAt(b.cookie)) {
 		return b.cookie, refuseEnded(ReasonSessionExpired)
 	}
 	return b.cookie, b.refusal
@@ -207,7 +212,7 @@ func (s *signIn) shown(b *browser, access session.Access, target session.Target,
 	if target != (session.Target{}) {
 		return found, nil
 	}
-	identity, err := s.app.identity(token)
+	identity, err := s.app.identity(b.cookie, token)
 	if err != nil {
 		return credential{}, refuseEnded(ReasonSessionEnded)
 	}
@@ -228,18 +233,24 @@ func (s *signIn) offer(b *browser, newer *session.Session, wanted asking) *sessi
 	return fitted
 }
 
-// identity is what the claims of a verified ID token say. They were sealed by
-// us, or have just been verified.
-func (a *application) identity(token session.Token) (*AuthInfo, error) {
-	if info, ok := a.identities.Get(token.Claims); ok {
-		return info, nil
+// identity is what the claims of an ID token say, decoded.
+type identity struct {
+	claims string
+	info   *AuthInfo
+}
+
+// identity is what the claims of a session's verified ID token say. They were
+// sealed by us, or have just been verified.
+func (a *application) identity(of *session.Session, token session.Token) (*AuthInfo, error) {
+	if known, ok := a.identities.Get(of.ID); ok && known.claims == token.Claims {
+		return known.info, nil
 	}
 	info, refusal := decodeClaims(token.Claims)
 	if refusal != nil {
 		return nil, refusal
 	}
 	info.isIdentity = true
-	a.identities.Put(token.Claims, info, 3*len(token.Claims)+512)
+	a.identities.Put(of.ID, identity{token.Claims, info}, 3*len(token.Claims)+512)
 	return info, nil
 }
 

@@ -2,6 +2,7 @@ package session
 
 import (
 	"errors"
+	"strings"
 )
 
 const (
@@ -28,8 +29,13 @@ var ErrTooLarge = errors.New("the session does not fit into a cookie")
 // open here, remembered or not.
 type openedSession struct {
 	site    Site
+	value   string // of the cookie
 	session *Session
 }
+
+// saltText is how many characters of a sealed text are of its salt alone. They
+// tell it from any other, so that there is no need to hash all of it.
+const saltText = saltSize * 4 / 3
 
 // SealSession makes the value of a session's cookie. The session must have
 // been fitted ([Session.Fit]); one that is too large is ErrTooLarge.
@@ -53,7 +59,10 @@ func (k *KeyRing) SealSession(site Site, s *Session) (string, error) {
 // bounded in number and octets; others never are, so that made-up ones push
 // no real one out.
 func (k *KeyRing) OpenSession(site Site, value string) (*Session, bool) {
-	if known, ok := k.opened.Get(value); ok && known.site == site {
+	if len(value) < saltText {
+		return nil, false
+	}
+	if known, ok := k.opened.Get(value[:saltText]); ok && known.value == value && known.site == site {
 		return known.session, true
 	}
 	message, ok := k.open(forSession, site.session, site.host, value)
@@ -69,7 +78,8 @@ func (k *KeyRing) OpenSession(site Site, value string) (*Session, bool) {
 }
 
 func (k *KeyRing) remember(site Site, value string, s *Session) {
-	k.opened.Put(value, openedSession{site, s}, len(value)+len(site.host)+s.size())
+	// The value may be part of a longer header, which must not be kept alive.
+	k.opened.Put(value[:saltText], openedSession{site, strings.Clone(value), s}, saltText+len(value)+len(site.host)+s.size())
 }
 
 // size is about what a session needs in memory.

@@ -164,6 +164,28 @@ func TestARememberedCookieOpensAtItsSiteOnly(t *testing.T) {
 	}
 }
 
+// What is remembered is found by its salt, which anybody can copy.
+func TestARememberedSaltOpensNothingElse(t *testing.T) {
+	ring, site := testRing(t), testSite(t, "www.example.com")
+	value := mustSeal(t, ring, site, testSession(testTime))
+	for name, other := range map[string]string{
+		"the salt alone": value[:saltText],
+		"less":           value[:saltText-1],
+		"nothing":        "",
+		"cut":            value[:len(value)-1],
+		"longer":         value + "A",
+		"changed behind": value[:len(value)-1] + string(value[len(value)-1]^1),
+		"another's rest": value[:saltText] + mustSeal(t, ring, site, testSession(testTime))[saltText:],
+	} {
+		if _, ok := ring.OpenSession(site, other); ok {
+			t.Errorf("%s opens", name)
+		}
+		if _, ok := ring.OpenSession(site, value); !ok {
+			t.Errorf("%s: the real one does not open any more", name)
+		}
+	}
+}
+
 func TestMadeUpCookiesPushNoneOut(t *testing.T) {
 	ring, site := testRing(t), testSite(t, "www.example.com")
 	value := mustSeal(t, ring, site, testSession(testTime))
@@ -173,7 +195,7 @@ func TestMadeUpCookiesPushNoneOut(t *testing.T) {
 	if got, _ := ring.opened.Size(); got != 1 {
 		t.Errorf("%d cookies are remembered", got)
 	}
-	if _, ok := ring.opened.Get(value); !ok {
+	if _, ok := ring.opened.Get(value[:saltText]); !ok {
 		t.Error("the real one is not")
 	}
 }

@@ -82,52 +82,50 @@ func (k *KeyRing) FindFlow(site Site, lines []string) (Flow, bool) {
 // of a site on another port come along. The other cookies keep their order and
 // octets. Headers that hold none of them are returned as they are.
 func StripCookies(lines []string) []string {
-	first := 0
-	for first < len(lines) && !holdsOurs(lines[first]) {
-		first++
-	}
-	if first == len(lines) {
-		return lines
-	}
 	var kept []string // often there is no other cookie
-	if first > 0 {
-		kept = append(kept, lines[:first]...)
-	}
-	for _, line := range lines[first:] {
-		if holdsOurs(line) {
-			if line = stripLine(line); line == "" {
-				continue
-			}
+	stripped := false
+	for i, line := range lines {
+		rest, changed := stripLine(line)
+		if changed && !stripped {
+			stripped = true
+			kept = append(kept, lines[:i]...)
 		}
-		kept = append(kept, line)
+		if stripped && (rest != "" || !changed) {
+			kept = append(kept, rest)
+		}
+	}
+	if !stripped {
+		return lines
 	}
 	return kept
 }
 
-func holdsOurs(line string) bool {
-	for rest, more := line, true; more; {
-		var pair string
-		if pair, rest, more = strings.Cut(rest, ";"); isOurs(pair) {
-			return true
+// stripLine takes our cookies out of one header, and reports whether there were
+// any. A header without keeps even its odd spaces.
+func stripLine(line string) (rest string, stripped bool) {
+	if strings.IndexByte(line, ';') < 0 { // a browser that has no other cookie here
+		if isOurs(line) {
+			return "", true
 		}
+		return line, false
 	}
-	return false
-}
-
-// stripLine is not called for lines without one of our cookies, which keep
-// even their odd spaces.
-func stripLine(line string) string {
 	var kept []string
+	isFirst := true // of the pairs
 	for pair := range strings.SplitSeq(line, ";") {
-		if !isOurs(pair) {
+		switch {
+		case isOurs(pair):
+			stripped = true
+		case len(kept) == 0 && !isFirst:
+			kept = append(kept, strings.TrimPrefix(pair, " ")) // it stood behind a separator that is gone
+		default:
 			kept = append(kept, pair)
 		}
+		isFirst = false
 	}
-	rest := strings.Join(kept, ";")
-	if len(kept) > 0 && isOurs(line[:strings.IndexByte(line, ';')]) {
-		rest = strings.TrimPrefix(rest, " ") // it stood behind a separator that is gone
+	if !stripped {
+		return line, false
 	}
-	return rest
+	return strings.Join(kept, ";"), true
 }
 
 // isOurs reports whether a pair of a Cookie header is one of ours.
