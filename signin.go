@@ -267,15 +267,6 @@ func (s *signIn) elsewhere(at origin, r *http.Request) string {
 
 func (s *signIn) redirectURI(at origin) string { return s.address(at) + s.Path + "/callback" }
 
-// originalURL is the URL as the client sent it: rewrite, uri and try_files run
-// before us.
-func originalURL(r *http.Request) *url.URL {
-	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok && original.URL != nil {
-		return original.URL
-	}
-	return r.URL
-}
-
 // originalURI is the path and query of the request as the client sent it.
 func originalURI(r *http.Request) string {
 	u := *originalURL(r)

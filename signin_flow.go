@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
 	"github.com/caddy-logto/caddy-logto-auth/internal/session"
@@ -363,21 +361,12 @@ func (s *signIn) revoke(ctx context.Context, over *session.Session) bool {
 }
 
 // emptyQuery takes the query out of a callback, where a code is, for error
-// routes: also out of the original request, which these see again. Its URL is
-// changed in place: a handler before us, such as tracing, may have made a copy
-// of the request, and Caddy's server puts the URL back from its own.
+// routes: also out of the original request, which these see again.
 func emptyQuery(r *http.Request, state *requestState) {
-	r.URL.RawQuery = ""
-	r.RequestURI = r.URL.RequestURI()
-	original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
-	if !ok || original.URL == nil {
-		return
+	empty := func(r *http.Request) {
+		r.URL.RawQuery = ""
+		r.RequestURI = r.URL.RequestURI()
 	}
-	original.URL.RawQuery = ""
-	original.RequestURI = original.URL.RequestURI()
-	setOriginal(r, &original)
-	state.later().original = &original
-	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-		repl.Set("http.request.orig_uri", original.RequestURI)
-	}
+	empty(r)
+	state.stripOriginal(r, empty)
 }

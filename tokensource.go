@@ -1,14 +1,12 @@
 package logtoauth
 
 import (
-	"context"
 	"net/http"
 	"net/textproto"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-logto/caddy-logto-auth/internal/fields"
@@ -183,7 +181,15 @@ func (s tokenSources) strip(r *http.Request) {
 			stripHeader(r.Header, source.Name)
 		case sourceCookie:
 			fields.StripCookie(r.Header, source.Name)
-		case sourceQuery:
+		}
+	}
+	s.stripQuery(r)
+}
+
+// stripQuery takes the token out of the query alone.
+func (s tokenSources) stripQuery(r *http.Request) {
+	for _, source := range s {
+		if source.From == sourceQuery {
 			fields.StripParameter(r, source.Name)
 		}
 	}
@@ -226,47 +232,12 @@ func (s tokenSources) vary() []string {
 // of what Caddy has kept of it: the original URL, and the trailers to come.
 func (s *requestState) strip(r *http.Request, sources tokenSources) {
 	sources.strip(r)
-	if original := sources.stripOriginal(r); original != nil {
-		s.later().original = original
-	}
+	s.stripOriginal(r, sources.stripQuery)
 	if r.Trailer != nil {
 		names := sources.headers()
 		names.takeOutOfTrailers(r)
 		s.later().trailers = append(s.later().trailers, names...)
 	}
-}
-
-// stripOriginal takes the token out of the query of the request's original URL
-// and returns the original request if it had one. Caddy puts the original back
-// before error routes, and {http.request.orig_uri}, templates and FastCGI's
-// REQUEST_URI read it on every request.
-func (s tokenSources) stripOriginal(r *http.Request) *http.Request {
-	original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
-	if !ok || original.URL == nil {
-		return nil
-	}
-	query := original.URL.RawQuery
-	for _, source := range s {
-		if source.From == sourceQuery {
-			fields.StripParameter(&original, source.Name)
-		}
-	}
-	if original.URL.RawQuery == query {
-		return nil
-	}
-	setOriginal(r, &original)
-	// The placeholder reads the request of Caddy's server, of which a handler
-	// before us, such as tracing, may have made a copy.
-	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-		repl.Set("http.request.orig_uri", original.RequestURI)
-	}
-	return &original
-}
-
-// setOriginal replaces the original request, of which only the URL is shared.
-// It changes r in place, since Caddy's server has the same one.
-func setOriginal(r, original *http.Request) {
-	*r = *r.WithContext(context.WithValue(r.Context(), caddyhttp.OriginalRequestCtxKey, *original))
 }
 
 // stripAgain takes out what was taken out before. Caddy's server may have kept
