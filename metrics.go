@@ -47,50 +47,42 @@ type instruments struct {
 
 func newInstruments() *instruments {
 	const namespace, subsystem = "caddy", "logto_auth"
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Subsystem: subsystem, Name: name, Help: help}, labels)
+	}
+	describe := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc(prometheus.BuildFQName(namespace, subsystem, name), help, labels, nil)
+	}
 	m := &instruments{
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Namespace: namespace, Subsystem: subsystem, Name: "requests_total",
-			Help: "Requests by what became of them (admitted, refused, reported, anonymous, preflight, redirected) and the reason of a refusal.",
-		}, []string{"outcome", "reason"}),
-		tokenCache: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Namespace: namespace, Subsystem: subsystem, Name: "token_cache_total",
-			Help: "Tokens that were verified before (hit), and tokens whose signature had to be checked (miss).",
-		}, []string{"result"}),
-		fetches: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Namespace: namespace, Subsystem: subsystem, Name: "jwks_fetches_total",
-			Help: "Attempts to fetch a tenant's keys, by result (ok, unchanged or the kind of failure).",
-		}, []string{"issuer", "result"}),
+		requests: counter("requests_total",
+			"Requests by what became of them (admitted, refused, reported, anonymous, preflight, redirected) and the reason of a refusal.", "outcome", "reason"),
+		tokenCache: counter("token_cache_total",
+			"Tokens that were verified before (hit), and tokens whose signature had to be checked (miss).", "result"),
+		fetches: counter("jwks_fetches_total",
+			"Attempts to fetch a tenant's keys, by result (ok, unchanged or the kind of failure).", "issuer", "result"),
 		// From the fastest RSA key to ES512 on a slow or busy machine.
 		signatures: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: namespace, Subsystem: subsystem, Name: "signature_duration_seconds",
 			Help:    "Time to compute one token's signature.",
 			Buckets: []float64{20e-6, 50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3},
 		}),
-		signIns: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Namespace: namespace, Subsystem: subsystem, Name: "sign_ins_total",
-			Help: "Sign-ins that came back from the tenant, by result (ok or the reason of the refusal).",
-		}, []string{"result"}),
-		sessionRefreshes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Namespace: namespace, Subsystem: subsystem, Name: "session_refreshes_total",
-			Help: "Attempts to refresh a session's token, by result (ok or the kind of failure).",
-		}, []string{"result"}),
-		sessionsEnded: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Namespace: namespace, Subsystem: subsystem, Name: "sessions_ended_total",
-			Help: "Sessions that ended before their time, by cause (signed_out, replaced, other_person, refused, wrong_subject, token_refused).",
-		}, []string{"cause"}),
-		revocationEvents: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Namespace: namespace, Subsystem: subsystem, Name: "revocation_events_total",
-			Help: "Messages that should end tokens or sessions, by source (webhook, back_channel, admin) and result (ok, ignored, refused, failed).",
-		}, []string{"source", "result"}),
-		revocations: &revocationsCollector{prometheus.NewDesc(prometheus.BuildFQName(namespace, subsystem, "revocations"),
-			"Entries in the lists of revocations and ended sessions, by kind.", []string{"kind"}, nil)},
+		signIns: counter("sign_ins_total",
+			"Sign-ins that came back from the tenant, by result (ok or the reason of the refusal).", "result"),
+		sessionRefreshes: counter("session_refreshes_total",
+			"Attempts to refresh a session's token, by result (ok or the kind of failure).", "result"),
+		sessionsEnded: counter("sessions_ended_total",
+			"Sessions that ended before their time, by cause (signed_out, replaced, other_person, refused, wrong_subject, token_refused).", "cause"),
+		revocationEvents: counter("revocation_events_total",
+			"Messages that should end tokens or sessions, by source (webhook, back_channel, admin) and result (ok, ignored, refused, failed).", "source", "result"),
+		revocations: &revocationsCollector{describe("revocations",
+			"Entries in the lists of revocations and ended sessions, by kind.", "kind")},
 		refused:  make(map[Reason]prometheus.Counter, len(reasons)),
 		reported: make(map[Reason]prometheus.Counter, len(reasons)),
 		keys: &keysCollector{
-			served: prometheus.NewDesc(prometheus.BuildFQName(namespace, subsystem, "jwks_keys"),
-				"Keys of the tenant that tokens are verified with now.", []string{"issuer"}, nil),
-			lastSuccess: prometheus.NewDesc(prometheus.BuildFQName(namespace, subsystem, "jwks_last_success_timestamp_seconds"),
-				"When the last successful fetch of the tenant's keys began; 0 if there was none.", []string{"issuer"}, nil),
+			served: describe("jwks_keys",
+				"Keys of the tenant that tokens are verified with now.", "issuer"),
+			lastSuccess: describe("jwks_last_success_timestamp_seconds",
+				"When the last successful fetch of the tenant's keys began; 0 if there was none.", "issuer"),
 		},
 	}
 	m.admitted = m.requests.WithLabelValues(outcomeAdmitted, "")
