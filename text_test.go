@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"unicode"
-	"unicode/utf8"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -16,34 +14,16 @@ import (
 
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant/devtenanttest"
+	"github.com/caddy-logto/caddy-logto-auth/internal/legible/legibletest"
 )
-
-// nasty holds one of everything that does something to a terminal or a line
-// instead of being seen.
-const nasty = "n\x1b]0;x\x07\u009b31m\u202e\u2066\u200b\ufeff\u2028\u2029\U000e0041y"
-
-// expectLegible fails if somebody else's text got through. Line breaks of the
-// text's own are expected.
-func expectLegible(tb testing.TB, what, text string) {
-	tb.Helper()
-	if !utf8.ValidString(text) {
-		tb.Errorf("%s is not valid UTF-8: %q", what, text)
-	}
-	for _, r := range strings.ReplaceAll(text, "\n", "") {
-		if unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) { // not by what is tested
-			tb.Errorf("%s has %U in it: %q", what, r, text)
-			return
-		}
-	}
-}
 
 // nastyKeys gives a tenant keys whose members are escape sequences: one that
 // is usable and two that are left out.
 func nastyKeys(t *testing.T, tenant *devtenant.Tenant) {
 	t.Helper()
 	tenant.AddKey(ecJWK(newECKey(elliptic.P256()), "k\u202e\u2066\u2028id"))
-	tenant.AddKey(map[string]any{"kty": nasty, "kid": "x"})
-	tenant.AddKey(map[string]any{"kty": nasty, "kid": nasty})
+	tenant.AddKey(map[string]any{"kty": legibletest.Nasty, "kid": "x"})
+	tenant.AddKey(map[string]any{"kty": legibletest.Nasty, "kid": legibletest.Nasty})
 }
 
 // A key set is what a tenant wrote: `kty` "\x1b]0;…\x07" must not reach the
@@ -52,13 +32,13 @@ func TestCheckShowsNoEscapeSequenceOfATenant(t *testing.T) {
 	for name, spoil := range map[string]func(*devtenant.Tenant){
 		"keys": func(tenant *devtenant.Tenant) { nastyKeys(t, tenant) },
 		"no usable key": func(tenant *devtenant.Tenant) {
-			tenant.SetJWKS(mustJSON(t, map[string]any{"keys": []any{map[string]any{"kty": nasty, "kid": "x"}}}))
+			tenant.SetJWKS(mustJSON(t, map[string]any{"keys": []any{map[string]any{"kty": legibletest.Nasty, "kid": "x"}}}))
 		},
 		"the issuer": func(tenant *devtenant.Tenant) {
-			tenant.SetDiscovery(mustJSON(t, map[string]any{"issuer": nasty, "jwks_uri": nasty}))
+			tenant.SetDiscovery(mustJSON(t, map[string]any{"issuer": legibletest.Nasty, "jwks_uri": legibletest.Nasty}))
 		},
 		"the address of the keys": func(tenant *devtenant.Tenant) {
-			tenant.SetDiscovery(mustJSON(t, map[string]any{"issuer": tenant.Issuer(), "jwks_uri": nasty}))
+			tenant.SetDiscovery(mustJSON(t, map[string]any{"issuer": tenant.Issuer(), "jwks_uri": legibletest.Nasty}))
 		},
 		"headers": func(tenant *devtenant.Tenant) {
 			tenant.SetFault(func(e *devtenant.Exchange) {
@@ -77,13 +57,13 @@ func TestCheckShowsNoEscapeSequenceOfATenant(t *testing.T) {
 			spoil(tenant.Tenant)
 			for _, arguments := range [][]string{nil, {"--json"}} {
 				_, stdout, stderr := caddyCommand(t, "", append([]string{"check", "--endpoint", tenant.URL}, arguments...)...)
-				expectLegible(t, "the output", stdout+stderr)
+				legibletest.Expect(t, "the output", stdout+stderr)
 				if len(arguments) > 0 { // programs get no escapes either
 					var report any
 					if err := json.Unmarshal([]byte(stdout), &report); err != nil {
 						t.Fatal(err)
 					}
-					expectLegible(t, "the report", fmt.Sprint(report))
+					legibletest.Expect(t, "the report", fmt.Sprint(report))
 				}
 			}
 		})
@@ -92,16 +72,16 @@ func TestCheckShowsNoEscapeSequenceOfATenant(t *testing.T) {
 
 func TestRefusalLogShowsNoEscapeSequenceOfAClient(t *testing.T) {
 	core, logs := observer.New(zapcore.DebugLevel)
-	info := &AuthInfo{Subject: nasty, ClientID: nasty, Issuer: nasty, Audience: []string{nasty, testAPI + "/\u202e"}, keyID: nasty}
-	r := &http.Request{Method: nasty, Host: nasty}
+	info := &AuthInfo{Subject: legibletest.Nasty, ClientID: legibletest.Nasty, Issuer: legibletest.Nasty, Audience: []string{legibletest.Nasty, testAPI + "/\u202e"}, keyID: legibletest.Nasty}
+	r := &http.Request{Method: legibletest.Nasty, Host: legibletest.Nasty}
 	token := encodeText(`{"alg":"ES384","kid":"x","typ":"`+"\u202e\u009b"+`"}`) + ".e30.AAAA"
 	// The hint of a site whose organizations are made of the request names them.
-	site := siteDemand(t, &Handler{Audiences: []string{testAPI}, Organizations: []string{nasty}})
+	site := siteDemand(t, &Handler{Audiences: []string{testAPI}, Organizations: []string{legibletest.Nasty}})
 	for _, test := range allRefusals() {
 		logRefusal(zap.New(core).Check(zapcore.DebugLevel, refusalMessage), r, test.refusal, info, token, site)
 	}
 	for _, line := range logs.All() {
-		expectLegible(t, "the log line", fmt.Sprint(line.ContextMap()))
+		legibletest.Expect(t, "the log line", fmt.Sprint(line.ContextMap()))
 	}
 	if logs.Len() == 0 {
 		t.Error("nothing was logged")
@@ -116,7 +96,7 @@ func TestExplainShowsNoEscapeSequenceOfAToken(t *testing.T) {
 		[]byte(`{"iss":"`+"\u202e\u009b\u2028"+`","sub":"`+"\u2066"+`","client_id":"`+"\u200b"+`","exp":99999999999,"aud":"`+"\u202e"+`","scope":"`+"\u202e"+`","name":"`+"\u202e\u2029"+`"}`))
 	for _, arguments := range [][]string{e.arguments(), e.arguments("--json")} {
 		_, stdout, stderr := caddyCommand(t, token, arguments...)
-		expectLegible(t, "the output", stdout+stderr)
+		legibletest.Expect(t, "the output", stdout+stderr)
 		if !strings.Contains(stdout, "iss") {
 			t.Errorf("the token was not read:\n%s", stdout)
 		}

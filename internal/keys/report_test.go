@@ -12,10 +12,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
+	"github.com/caddy-logto/caddy-logto-auth/internal/legible/legibletest"
 )
 
 // outagesInDocs returns the text of docs/operation.md about tenants that do not
@@ -73,22 +72,15 @@ func TestDocsTellTheLogLinesOfAnOutage(t *testing.T) {
 // What a tenant writes into its keys reaches logs and the admin API without
 // what does something to a terminal or a line.
 func TestKeyLogsAndStatusShowNoEscapeSequenceOfATenant(t *testing.T) {
-	const nasty = "n\x1b]0;x\x07\u009b31m\u202e\u2066\u200b\ufeff\u2028\u2029\U000e0041y"
 	const kid = "k\u202e\u2066\u2028id"
-	expectLegible := func(what, text string) {
-		misleads := func(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) }
-		if !utf8.ValidString(text) || strings.ContainsFunc(text, misleads) {
-			t.Errorf("%s shows it: %q", what, text)
-		}
-	}
 	synctest.Test(t, func(t *testing.T) {
 		b := ready(t)
 		b.AddKey(curveJWK(t, elliptic.P256()).with(jwk{"kid": kid}))
-		b.AddKey(jwk{"kty": nasty, "kid": "x"})
-		b.AddKey(jwk{"kty": nasty, "kid": nasty})
+		b.AddKey(jwk{"kty": legibletest.Nasty, "kid": "x"})
+		b.AddKey(jwk{"kty": legibletest.Nasty, "kid": legibletest.Nasty})
 		b.fetched(t)
 		b.RemoveKey(kid)
-		b.SetJWKS(jwksOf(t, jwk{"kty": nasty, "kid": "x"}))
+		b.SetJWKS(jwksOf(t, jwk{"kty": legibletest.Nasty, "kid": "x"}))
 		if err := b.ks.RefreshNow(t.Context()); err == nil {
 			t.Fatal("the keys were taken")
 		}
@@ -97,12 +89,12 @@ func TestKeyLogsAndStatusShowNoEscapeSequenceOfATenant(t *testing.T) {
 			t.Fatalf("%d log lines", len(logs))
 		}
 		for i := range logs {
-			expectLegible("the log line", fmt.Sprint(logs[i].Message, logs[i].ContextMap()))
+			legibletest.Expect(t, "the log line", fmt.Sprint(logs[i].Message, logs[i].ContextMap()))
 		}
 		status := b.ks.Status()
 		if len(status.Keys) != 2 || status.LastError == "" {
 			t.Errorf("the status is %+v", status)
 		}
-		expectLegible("the status", fmt.Sprintf("%+v", status))
+		legibletest.Expect(t, "the status", fmt.Sprintf("%+v", status))
 	})
 }

@@ -6,26 +6,9 @@ import (
 	"testing"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/legible/legibletest"
 )
-
-// nasty holds one of everything that does something to a terminal or a line
-// instead of being seen.
-const nasty = "n\x1b]0;x\x07\u009b31m\u202e\u2066\u200b\ufeff\u2028\u2029\U000e0041y"
-
-// expectLegible fails if somebody else's text got through. Line breaks of the
-// text's own are expected.
-func expectLegible(tb testing.TB, what, text string) {
-	tb.Helper()
-	if !utf8.ValidString(text) {
-		tb.Errorf("%s is not valid UTF-8: %q", what, text)
-	}
-	for _, r := range strings.ReplaceAll(text, "\n", "") {
-		if unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) { // not by what is tested
-			tb.Errorf("%s has %U in it: %q", what, r, text)
-			return
-		}
-	}
-}
 
 func TestText(t *testing.T) {
 	for text, want := range map[string]string{
@@ -53,11 +36,11 @@ func TestText(t *testing.T) {
 }
 
 func FuzzText(f *testing.F) {
-	f.Add(nasty)
+	f.Add(legibletest.Nasty)
 	f.Add("\x9b\xff")
 	f.Fuzz(func(t *testing.T, text string) {
 		got := Text(text)
-		expectLegible(t, "the text", got)
+		legibletest.Expect(t, "the text", got)
 		if strings.Contains(got, "\n") {
 			t.Errorf("%q has a line break", got)
 		}
