@@ -62,21 +62,13 @@ func TestRevocationsWhereStorageHangs(t *testing.T) {
 	m := newMembers(t, storing(dir, site))
 	token := m.token(devtenant.TokenRequest{Subject: alice})
 	isIn(t, "before", m.show(testHost, token))
-	released := make(chan struct{})
-	failStorage(t, func(ctx context.Context) error {
-		select {
-		case <-released:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	})
+	release := hangStorage(t)
 	m.restart(storing(dir, site))
 	answer := m.show(testHost, token)
 	if answer.StatusCode != http.StatusServiceUnavailable || answer.Body != refusedWith("Token verification is temporarily unavailable") || answer.Header.Get("Retry-After") != "1" {
 		t.Errorf("%d %s %v", answer.StatusCode, answer.Body, answer.Header)
 	}
-	close(released)
+	release()
 	for m.show(testHost, token).StatusCode == http.StatusServiceUnavailable && t.Context().Err() == nil {
 		continue // until it has been read
 	}

@@ -39,6 +39,22 @@ func failStorage(t *testing.T, fault func(context.Context) error) {
 	t.Cleanup(func() { storageFault.Store(nil) })
 }
 
+// hangStorage lets the storage of ended sessions give no answer until release
+// is called.
+func hangStorage(t *testing.T) (release func()) {
+	t.Helper()
+	released := make(chan struct{})
+	failStorage(t, func(ctx context.Context) error {
+		select {
+		case <-released:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	return func() { close(released) }
+}
+
 // CaddyModule returns the Caddy module information.
 func (*faultyStorage) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "caddy.storage.test_faulty", New: func() caddy.Module { return new(faultyStorage) }}
@@ -178,15 +194,7 @@ func TestStorageThatHangs(t *testing.T) {
 	m := newMembers(t, storing(dir, site))
 	p := m.browser()
 	p.signIn("/", alice)
-	released := make(chan struct{})
-	failStorage(t, func(ctx context.Context) error {
-		select {
-		case <-released:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	})
+	release := hangStorage(t)
 	m.restart(storing(dir, site))
 	requests := counting(t, metrics.requests)
 	for _, answer := range []*caddytest.Response{p.fetch("/"), p.open("/")} {
@@ -200,7 +208,7 @@ func TestStorageThatHangs(t *testing.T) {
 	if answer := m.browser().fetch("/"); answer.StatusCode != http.StatusUnauthorized {
 		t.Errorf("without a session: %d %s", answer.StatusCode, answer.Body)
 	}
-	close(released)
+	release()
 	for p.fetch("/").StatusCode == http.StatusServiceUnavailable && !t.Failed() {
 		select {
 		case <-t.Context().Done():

@@ -2,7 +2,6 @@ package logtoauth
 
 import (
 	"encoding/json"
-	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -387,19 +386,8 @@ func TestSurveyOfAdaptedSites(t *testing.T) {
 
 func surveyJSON(t *testing.T, adapted []byte) []siteWarning {
 	t.Helper()
-	var config struct {
-		Apps struct {
-			HTTP struct {
-				Servers map[string]surveyedServer `json:"servers"`
-			} `json:"http"`
-		} `json:"apps"`
-	}
-	if err := json.Unmarshal(adapted, &config); err != nil {
-		t.Fatal(err)
-	}
 	var found []siteWarning
-	for _, name := range slices.Sorted(maps.Keys(config.Apps.HTTP.Servers)) {
-		server := config.Apps.HTTP.Servers[name]
+	for _, server := range serversOf(t, adapted) {
 		_, unmet := server.findAuths()
 		found = slices.Concat(found, server.warnings(), unmet)
 	}

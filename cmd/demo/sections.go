@@ -65,8 +65,23 @@ func (a answer) String() string {
 // aliceInfo is what the sites answer of Alice's token for the API.
 const aliceInfo = `{"auth":{"sub":"alice","clientId":"web-app","organizationId":null,"scopes":["read:products"],"audience":["https://api.example.com"]}}`
 
+// admitted is the answer to that token, and to others like it.
+var admitted = answer{200, aliceInfo, ""}
+
 // revoked is the answer to a token that was taken back.
 var revoked = answer{401, `{"error":"Invalid token"}`, `Bearer error="invalid_token", error_description="The token was revoked"`}
+
+// ofAlice is a request with a token that is made for it.
+func ofAlice(name string, token func(*stack) string, want answer) check {
+	return check{name: name, path: "/api/protected", newToken: token, want: want}
+}
+
+// after is the check once something has happened. Nothing is said of what only
+// prepares it.
+func (c check) after(doing string, before func(context.Context, *stack) error) check {
+	c.doing, c.before = doing, before
+	return c
+}
 
 // sections is what the guide prints and what -check sends.
 var sections = []section{
@@ -85,7 +100,7 @@ var sections = []section{
 			name:  "a good token",
 			path:  "/api/protected",
 			token: "alice",
-			want:  answer{200, aliceInfo, ""},
+			want:  admitted,
 		},
 		{
 			name:  "the scope that the route asks for",
@@ -217,79 +232,18 @@ var sections = []section{
 		{name: "his own page", visit: opens("/profile"), want: answer{200, "Hello, Bob", ""}},
 	}},
 	{title: "A person who is suspended", onlyCheck: "The tenant suspends Alice, and her token is refused at once. See above.", checks: []check{
-		{
-			name:     "Alice's token",
-			path:     "/api/protected",
-			before:   keepFirst,
-			newToken: first,
-			want:     answer{200, aliceInfo, ""},
-		},
-		{
-			name:     "the same token, at once",
-			path:     "/api/protected",
-			doing:    "the tenant suspends Alice and sends a signed webhook",
-			before:   suspend,
-			newToken: first,
-			want:     revoked,
-		},
-		{
-			name:     "a new token of hers",
-			path:     "/api/protected",
-			doing:    "the tenant reinstates Alice",
-			before:   reinstate,
-			newToken: another,
-			want:     answer{200, aliceInfo, ""},
-		},
-		{
-			name:     "the token from before",
-			path:     "/api/protected",
-			newToken: first,
-			want:     revoked,
-		},
+		ofAlice("Alice's token", first, admitted).after("", keepFirst),
+		ofAlice("the same token, at once", first, revoked).after("the tenant suspends Alice and sends a signed webhook", suspend),
+		ofAlice("a new token of hers", another, admitted).after("the tenant reinstates Alice", reinstate),
+		ofAlice("the token from before", first, revoked),
 	}},
 	{title: "Keys that rotate, and a tenant that stops for a while", onlyCheck: "The tenant changes its keys and stops. No good token is refused.", checks: []check{
-		{
-			name:     "a token of the first key",
-			path:     "/api/protected",
-			before:   keepFirst,
-			newToken: first,
-			want:     answer{200, aliceInfo, ""},
-		},
-		{
-			name:     "a new token, at once",
-			path:     "/api/protected",
-			doing:    "the tenant replaces its EC key by an RSA key",
-			before:   rotate,
-			newToken: another,
-			want:     answer{200, aliceInfo, ""},
-		},
-		{
-			name:     "a token of the key before, which the tenant still publishes",
-			path:     "/api/protected",
-			newToken: first,
-			want:     answer{200, aliceInfo, ""},
-		},
-		{
-			name:     "a new token while the tenant is gone",
-			path:     "/api/protected",
-			doing:    "the tenant stops, and Caddy asks it for keys in vain",
-			before:   stopTenant,
-			newToken: another,
-			want:     answer{200, aliceInfo, ""},
-		},
-		{
-			name:     "a new token, signed with the newest key",
-			path:     "/api/protected",
-			doing:    "the tenant comes back with one more new key",
-			before:   restartTenant,
-			newToken: another,
-			want:     answer{200, aliceInfo, ""},
-		},
-		{
-			name:     "a token of the first key, which the tenant no longer publishes",
-			path:     "/api/protected",
-			newToken: first,
-			want:     answer{401, `{"error":"Invalid token"}`, `Bearer error="invalid_token", error_description="The token's signing key is unknown"`},
-		},
+		ofAlice("a token of the first key", first, admitted).after("", keepFirst),
+		ofAlice("a new token, at once", another, admitted).after("the tenant replaces its EC key by an RSA key", rotate),
+		ofAlice("a token of the key before, which the tenant still publishes", first, admitted),
+		ofAlice("a new token while the tenant is gone", another, admitted).after("the tenant stops, and Caddy asks it for keys in vain", stopTenant),
+		ofAlice("a new token, signed with the newest key", another, admitted).after("the tenant comes back with one more new key", restartTenant),
+		ofAlice("a token of the first key, which the tenant no longer publishes", first,
+			answer{401, `{"error":"Invalid token"}`, `Bearer error="invalid_token", error_description="The token's signing key is unknown"`}),
 	}},
 }
