@@ -290,6 +290,11 @@ www.example.com {
 		respond "error|{http.request.header.Cookie}"
 	}
 }
+https:// {
+	handle_errors {
+		respond "elsewhere|{http.request.header.Cookie}"
+	}
+}
 `)
 	p := m.browser()
 	p.signIn("/private", alice)
@@ -319,9 +324,18 @@ www.example.com {
 		}
 	}
 	// Caddy runs error routes for requests that no handler has seen.
-	answer := m.Get("/", caddytest.Header("Host", ".."), caddytest.Header("Cookie", "a=b; "+good))
-	if answer.Body != "error|a=b" && answer.Body != "" {
-		t.Errorf("Caddy failed before: %d %s", answer.StatusCode, answer.Body)
+	for name, test := range map[string]struct {
+		option caddytest.Option
+		status int
+		kept   string
+	}{
+		"a host of dots":         {caddytest.Header("Host", ".."), http.StatusBadRequest, "elsewhere|a=b"},
+		"a method of 40 letters": {caddytest.Method(strings.Repeat("A", 40)), http.StatusMethodNotAllowed, "error|a=b"},
+	} {
+		answer := m.Get("/", caddytest.Header("Host", testHost), caddytest.Header("Cookie", "a=b; "+good), test.option)
+		if answer.StatusCode != test.status || answer.Body != test.kept {
+			t.Errorf("%s: %d %q, want %d %q", name, answer.StatusCode, answer.Body, test.status, test.kept)
+		}
 	}
 }
 
