@@ -36,6 +36,13 @@ func TestReloadThatNeedsMore(t *testing.T) {
 			[]string{testAPI},
 			"alice may write:orders in ",
 		},
+		"another scope of logto_require": { // the old ones are kept: the person may have another tab
+			within("audience "+testAPI, "") + "logto_require read:products\n" + shows,
+			within("audience "+testAPI, "") + "logto_require write:orders\n" + shows, "Insufficient scope",
+			[]string{"read:products", "write:orders"},
+			[]string{testAPI},
+			"alice may read:products write:orders in ",
+		},
 		"an audience": {
 			identity, within("audience "+testAPI+"\nscopes read:products", "") + shows, "Insufficient scope",
 			[]string{"email", "read:products"},
@@ -78,10 +85,9 @@ func TestReloadThatNeedsMore(t *testing.T) {
 				t.Fatal(err)
 			}
 			scopes := strings.Fields(asked.Query().Get("scope"))
-			for _, scope := range append(test.asked, "openid", "offline_access") {
-				if !slices.Contains(scopes, scope) {
-					t.Errorf("asked for %v, without %s", scopes, scope)
-				}
+			slices.Sort(scopes)
+			if want := slices.Sorted(slices.Values(append(test.asked, "openid", "profile", "offline_access"))); !slices.Equal(scopes, want) {
+				t.Errorf("asked for %v, want %v", scopes, want)
 			}
 			if got := asked.Query()["resource"]; !slices.Equal(got, test.resources) {
 				t.Errorf("asked for %v, want %v", got, test.resources)
