@@ -99,42 +99,60 @@ func (p *person) slowly(path string, meanwhile func()) *caddytest.Response {
 // The answer to a request that came before the person signed out, or somebody
 // else signed in, brings nobody back.
 func TestSlowAnswerBringsNobodyBack(t *testing.T) {
-	for name, meanwhile := range map[string]func(t *testing.T, p *person){
-		"nothing": func(*testing.T, *person) {},
-		"the person signs out": func(_ *testing.T, p *person) {
+	for name, test := range map[string]struct {
+		meanwhile func(t *testing.T, p *person)
+		writes    bool   // the slow answer writes the cookie
+		then      string // who is signed in after it
+	}{
+		"nothing": {func(*testing.T, *person) {}, true, alice},
+		"the person signs out": {func(_ *testing.T, p *person) {
 			p.open("/.logto/sign-out", caddytest.Header("Sec-Fetch-Site", "same-origin"))
-		},
-		"somebody else signs in": func(t *testing.T, p *person) {
+		}, false, ""},
+		"somebody else signs in": {func(t *testing.T, p *person) {
 			p.logto = p.browser().logto
 			if answer := p.open(p.callback(p.start("/.logto/sign-in"), bob)); answer.StatusCode != http.StatusSeeOther {
 				t.Errorf("Bob: %d", answer.StatusCode)
 			}
-		},
-		"the same person signs in": func(t *testing.T, p *person) {
+		}, false, bob},
+		"the same person signs in": {func(t *testing.T, p *person) {
 			if answer := p.open(p.callback(p.start("/.logto/sign-in"), alice)); answer.StatusCode != http.StatusSeeOther {
 				t.Errorf("again: %d", answer.StatusCode)
 			}
-		},
-		"another request has written the cookie": func(t *testing.T, p *person) {
+		}, false, alice},
+		"the session endpoint was asked": {func(t *testing.T, p *person) {
 			pass(t, 3*time.Second)
-			if answer := p.fetch("/.logto/session"); len(answer.Cookies()) != 0 {
-				t.Error("the endpoint counts as activity")
+			if answer := p.fetch("/.logto/session"); answer.StatusCode != http.StatusOK || len(answer.Cookies()) != 0 {
+				t.Errorf("the endpoint counts as activity: %d, %d cookies", answer.StatusCode, len(answer.Cookies()))
 			}
-		},
-		"eleven seconds": func(t *testing.T, _ *person) { pass(t, 11*time.Second) },
-		"nine seconds":   func(t *testing.T, _ *person) { pass(t, 9*time.Second) },
+		}, true, alice},
+		// What both write is the state after the one refresh.
+		"another request has written the cookie": {func(t *testing.T, p *person) {
+			pass(t, 3*time.Second)
+			if answer := p.fetch("/"); answer.StatusCode != http.StatusOK || len(answer.Cookies()) != 1 {
+				t.Errorf("the other request: %d, %d cookies", answer.StatusCode, len(answer.Cookies()))
+			}
+		}, true, alice},
+		"eleven seconds": {func(t *testing.T, _ *person) { pass(t, 11*time.Second) }, false, alice},
+		"nine seconds":   {func(t *testing.T, _ *person) { pass(t, 9*time.Second) }, true, alice},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := slowSite(t, "").browser()
 			p.signIn("/", alice)
 			pass(t, 50*time.Minute) // so that the slow request refreshes
-			answer := p.slowly("/slow", func() { meanwhile(t, p) })
+			answer := p.slowly("/slow", func() { test.meanwhile(t, p) })
 			if answer.StatusCode != http.StatusOK || !strings.HasPrefix(answer.Body, "hello alice") {
 				t.Errorf("%d %s", answer.StatusCode, answer.Body)
 			}
-			writes := name == "nothing" || strings.HasPrefix(name, "another") || strings.HasPrefix(name, "nine")
-			if got := answer.Header["Set-Cookie"]; len(got) > 0 != writes {
+			if got := answer.Header["Set-Cookie"]; len(got) > 0 != test.writes {
 				t.Errorf("the slow answer writes %.60q", got)
+			}
+			p.keep(answer)
+			next := p.fetch("/")
+			if who, _, _ := strings.Cut(strings.TrimPrefix(next.Body, "hello "), " "); (next.StatusCode == http.StatusOK) != (test.then != "") || test.then != "" && who != test.then {
+				t.Errorf("after it: %d %s, want %q signed in", next.StatusCode, next.Body, test.then)
+			}
+			if got := p.tenant.Counts().Refreshes; got != 1 {
+				t.Errorf("%d refreshes", got)
 			}
 		})
 	}
