@@ -2,6 +2,7 @@ package logtoauth_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -17,33 +18,23 @@ import (
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant/devtenanttest"
 )
 
-// replica is a Caddy in a process of its own.
+// replica is a Caddy in a process of its own. It listens at sockets in a
+// directory: a free port could be another process's before Caddy has it.
 type replica struct {
-	t           *testing.T
-	admin, site string
-}
-
-// freeAddress is one that nobody listens at. Another process may take it before
-// the replica does: then that fails to start.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	var listen net.ListenConfig
-	l, err := listen.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	t                     *testing.T
+	admin                 string // as Caddy has it
+	client, administrator *http.Client
 }
 
 // startReplica runs a site of the tenant whose storage is in a directory.
 func startReplica(t *testing.T, storage, endpoint string) *replica {
 	t.Helper()
-	r := &replica{t: t, admin: freeAddress(t), site: freeAddress(t)}
-	home := t.TempDir()
+	home := socketDirectory(t)
+	admin, site := filepath.Join(home, "admin"), filepath.Join(home, "site")
+	r := &replica{t: t, admin: socketAddress(admin), client: socketClient(t, site), administrator: socketClient(t, admin)}
 	caddyfile := filepath.Join(home, "Caddyfile")
-	text := fmt.Sprintf("{\n\tadmin %s\n\tpersist_config off\n\tstorage file_system %q\n}\nhttp://%s {\n\tlogto_auth {\n\t\tendpoint %s\n\t\taudience %s\n\t\trevocation\n\t}\n\trespond ok\n}\n",
-		r.admin, storage, r.site, endpoint, api)
+	text := fmt.Sprintf("{\n\tadmin %s\n\tpersist_config off\n\tstorage file_system %q\n}\nhttp:// {\n\tbind %s\n\tlogto_auth {\n\t\tendpoint %s\n\t\taudience %s\n\t\trevocation\n\t}\n\trespond ok\n}\n",
+		r.admin, storage, socketAddress(site), endpoint, api)
 	if err := os.WriteFile(caddyfile, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -65,6 +56,31 @@ func startReplica(t *testing.T, storage, endpoint string) *replica {
 	return r
 }
 
+// socketDirectory is a short one: the path of a socket has about a hundred
+// octets at most, and t.TempDir names the test.
+func socketDirectory(t *testing.T) string {
+	t.Helper()
+	directory, err := os.MkdirTemp("", "caddy") //nolint:usetesting // see above
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(directory) })
+	return directory
+}
+
+// socketAddress is how Caddy writes the path of a socket.
+func socketAddress(path string) string { return "unix/" + filepath.ToSlash(path) }
+
+// socketClient sends all requests to a socket.
+func socketClient(t *testing.T, path string) *http.Client {
+	t.Helper()
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
 // await asks until something is so.
 func (r *replica) await(what string, most time.Duration, so func() bool) (took time.Duration) {
 	r.t.Helper()
@@ -83,14 +99,14 @@ func (r *replica) await(what string, most time.Duration, so func() bool) (took t
 // status is what a token gets; 0 if nobody answers.
 func (r *replica) status(token string) int {
 	r.t.Helper()
-	request, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, "http://"+r.site, http.NoBody)
+	request, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, "http://replica.test", http.NoBody)
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
-	answer, err := http.DefaultClient.Do(request)
+	answer, err := r.client.Do(request)
 	if err != nil {
 		return 0
 	}
@@ -133,11 +149,11 @@ func TestRevocationReachesAnotherProcess(t *testing.T) {
 // post sends a revocation to a replica's admin API.
 func (r *replica) post(body string) {
 	r.t.Helper()
-	request, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, "http://"+r.admin+"/logto_auth/revocations", strings.NewReader(body))
+	request, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, "http://127.0.0.1/logto_auth/revocations", strings.NewReader(body))
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	answer, err := http.DefaultClient.Do(request)
+	answer, err := r.administrator.Do(request)
 	if err != nil {
 		r.t.Fatal(err)
 	}
