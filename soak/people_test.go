@@ -30,8 +30,12 @@ const (
 	// tokenLife is short, so that sessions are refreshed again and again.
 	tokenLife = 15 * time.Second
 
-	// tokenlessEcho is how long after a fault a session may have no token: a
-	// fetch that hangs, the pause after a failed refresh, and patience.
+	// tokenlessEcho is how long after a fault a session may have no token: until
+	// a new key has surely been fetched (settle), a refresh fails whose tokens it
+	// signed, and then comes the pause after a failed refresh (5 s), a fetch that
+	// hangs (1 s), and patience. Faults come every 13 s, so there is hardly a
+	// moment that is not near one: what a fault may cause is narrowed by the
+	// answer, not by the time.
 	tokenlessEcho = 15 * time.Second
 
 	// deadKept is how many sessions that a person has signed out of are tried
@@ -126,7 +130,8 @@ type answered struct {
 	at     *url.URL
 }
 
-// send sends a request. Without an answer it says whether that may be.
+// send sends a request. Without an answer it reports false, which only a reload
+// excuses: faults are of discovery and keys, which no person asks for.
 func (p *person) send(method, address string, form url.Values, follow bool, header http.Header) (answered, bool) {
 	browser := &http.Client{Jar: p.jar, Transport: p.transport, Timeout: time.Minute}
 	if !follow {
@@ -150,8 +155,7 @@ func (p *person) send(method, address string, form url.Values, follow bool, head
 	}
 	p.remember()
 	if err != nil {
-		// The tenant may be down, and a reload closes connections.
-		if !p.server.reloadedBetween(sent.Add(-reloadEcho), time.Now()) && !p.mayFail(sent) {
+		if !p.server.reloadedBetween(sent.Add(-reloadEcho), time.Now()) {
 			p.Errorf("%s: %s %s: %v", p.id, method, r.URL.Path, err)
 		}
 		return answered{}, false
@@ -166,9 +170,14 @@ func (p *person) remember() {
 	}
 }
 
-// mayFail tells whether the tenant may not have been of use.
-func (p *person) mayFail(sent time.Time) bool {
-	return p.tenant.failedBetween(sent.Add(-tokenlessEcho), time.Now())
+// ofAFault tells whether an answer may be due to a fault: without the newest key
+// Caddy cannot verify the tokens that the tenant issues. It then answers 503, and
+// to a sign-in 400 if the ID token names a key that it does not know. The
+// tenant's own pages do not fail.
+func (p *person) ofAFault(got answered, sent time.Time) bool {
+	unavailable := got.status == http.StatusServiceUnavailable
+	refused := got.status == http.StatusBadRequest && strings.Contains(got.body, "<code>sign_in_refused</code>")
+	return got.at.Host == p.site.Host && (unavailable || refused) && p.tenant.failedBetween(sent.Add(-tokenlessEcho), time.Now())
 }
 
 var (
@@ -194,7 +203,7 @@ func (p *person) signIn() bool {
 		p.signIns.Add(1)
 		return true
 	}
-	if !p.mayFail(sent) {
+	if !p.ofAFault(got, sent) {
 		p.Errorf("%s: the sign-in ends with %d at %s: %s", p.id, got.status, got.at.Path, visibleText(got.body))
 	}
 	return false
@@ -223,7 +232,7 @@ func (p *person) visit(stop <-chan struct{}) {
 		case !ok:
 		case got.status == http.StatusOK && got.body == p.id+"|session":
 			p.pages.Add(1)
-		case got.status == http.StatusServiceUnavailable && p.mayFail(sent):
+		case got.status == http.StatusServiceUnavailable && p.ofAFault(got, sent):
 			p.unavailable.Add(1)
 		default:
 			p.Errorf("%s: a session is lost: %d %s", p.id, got.status, got.body)
