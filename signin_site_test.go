@@ -22,10 +22,23 @@ www.example.com {
 `
 
 func TestPersonGetsInAndOut(t *testing.T) {
-	p := newMembers(t, smallest).browser()
+	for _, protocol := range caddytest.Protocols {
+		t.Run(protocol, func(t *testing.T) {
+			m := newMembers(t, smallest)
+			m.Server = m.Over(protocol)
+			getsInAndOut(t, m.browser(), protocol)
+		})
+	}
+}
+
+func getsInAndOut(t *testing.T, p *person, protocol string) {
+	t.Helper()
 	page := p.signIn("/deep/page?a=1&b=2", alice)
-	if page.StatusCode != http.StatusOK || page.Body != "hello alice session at /deep/page?a=1&b=2" {
-		t.Fatalf("after signing in: %d %s", page.StatusCode, page.Body)
+	if page.StatusCode != http.StatusOK || page.Body != "hello alice session at /deep/page?a=1&b=2" || page.Proto != protocol {
+		t.Fatalf("after signing in: %d %s over %s", page.StatusCode, page.Body, page.Proto)
+	}
+	if who := p.fetch("/.logto/session"); who.StatusCode != http.StatusOK || !strings.Contains(who.Body, `"sub":"alice"`) {
+		t.Errorf("the session: %d %s", who.StatusCode, who.Body)
 	}
 	if again := p.fetch("/data"); again.Body != "hello alice session at /data" {
 		t.Errorf("a script's request: %d %s", again.StatusCode, again.Body)
@@ -45,11 +58,17 @@ func TestPersonGetsInAndOut(t *testing.T) {
 	if page.StatusCode != http.StatusOK || !strings.Contains(page.Body, "/.logto/sign-in") || page.Header.Get("Clear-Site-Data") != `"cache"` {
 		t.Errorf("signed-out: %d %v %s", page.StatusCode, page.Header, page.Body)
 	}
+	if who := p.fetch("/.logto/session"); who.StatusCode != http.StatusUnauthorized {
+		t.Errorf("the session after signing out: %d %s", who.StatusCode, who.Body)
+	}
 	if answer := p.open("/"); answer.StatusCode != http.StatusFound {
 		t.Errorf("after signing out: %d %s", answer.StatusCode, answer.Body)
 	}
 	if revoked := p.tenant.Counts().Revocation; revoked != 1 {
 		t.Errorf("%d revocations", revoked)
+	}
+	if again := p.signIn("/.logto/sign-in?return_to=%2Fdata", alice); again.Body != "hello alice session at /data" {
+		t.Errorf("signing in again: %d %s", again.StatusCode, again.Body)
 	}
 }
 
