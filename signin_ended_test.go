@@ -33,10 +33,30 @@ type faultyStorage struct {
 // storageFault is what happens to the storage of ended sessions; nil: nothing.
 var storageFault atomic.Pointer[func(context.Context) error]
 
+// What is logged where that storage fails.
+const (
+	notRead   = "the list of ended sessions cannot be read; the last one serves on, and sessions that end at other replicas do not end here"
+	notStored = "an ended session cannot be stored; it has ended here, but not at other replicas and not after a restart"
+)
+
 func failStorage(t *testing.T, fault func(context.Context) error) {
 	t.Helper()
 	storageFault.Store(&fault)
 	t.Cleanup(func() { storageFault.Store(nil) })
+}
+
+// storageIsReadOnly says that the lists of ended sessions can be read, but not
+// changed.
+var storageIsReadOnly atomic.Bool
+
+// makeStorageReadOnly makes the storage of ended sessions read-only until
+// release is called.
+func makeStorageReadOnly(t *testing.T) (release func()) {
+	t.Helper()
+	storageIsReadOnly.Store(true)
+	release = func() { storageIsReadOnly.Store(false) }
+	t.Cleanup(release)
+	return release
 }
 
 // hangStorage lets the storage of ended sessions give no answer until release
@@ -91,7 +111,17 @@ func (s *faultyStorage) Store(ctx context.Context, key string, value []byte) err
 	if err := s.fault(ctx, key); err != nil {
 		return err
 	}
+	if storageIsReadOnly.Load() && strings.HasPrefix(key, endedPrefix) {
+		return fs.ErrPermission
+	}
 	return s.FileStorage.Store(ctx, key, value)
+}
+
+func (s *faultyStorage) Delete(ctx context.Context, key string) error {
+	if storageIsReadOnly.Load() && strings.HasPrefix(key, endedPrefix) {
+		return fs.ErrPermission
+	}
+	return s.FileStorage.Delete(ctx, key)
 }
 
 func (s *faultyStorage) List(ctx context.Context, path string, recursive bool) ([]string, error) {
@@ -174,8 +204,7 @@ func TestStorageThatFails(t *testing.T) {
 	if page := p.signIn("/", alice); page.StatusCode != http.StatusOK {
 		t.Fatalf("%d %s", page.StatusCode, page.Body)
 	}
-	const warning = "the list of ended sessions cannot be read; the last one serves on, and sessions that end at other replicas do not end here"
-	if lines := logLines(t, p.Logs(), warning); len(lines) != 1 || lines[0]["level"] != "warn" {
+	if lines := logLines(t, p.Logs(), notRead); len(lines) != 1 || lines[0]["level"] != "warn" {
 		t.Errorf("logged %v", lines)
 	}
 	tab := p.tabOf()
@@ -185,6 +214,34 @@ func TestStorageThatFails(t *testing.T) {
 	if answer := tab(); answer.StatusCode != http.StatusUnauthorized {
 		t.Errorf("after the sign-out: %d %s", answer.StatusCode, answer.Body)
 	}
+}
+
+// Where nothing can be written, who signs out is out here, with one warning. It
+// is forgotten with the process, but Logto has revoked the refresh token.
+func TestSignOutWhereStorageIsReadOnly(t *testing.T) {
+	dir := t.TempDir()
+	m := newMembers(t, storing(dir, forTheAPI))
+	makeStorageReadOnly(t)
+	p := m.browser()
+	p.signIn("/", alice)
+	tab := p.tabOf()
+	if out := p.open("/.logto/sign-out", caddytest.Header("Sec-Fetch-Site", "same-origin")); out.StatusCode != http.StatusSeeOther || len(p.cookies) != 0 {
+		t.Errorf("sign-out: %d %s, cookies %v", out.StatusCode, out.Body, p.cookies)
+	}
+	sessionIsOver(t, "after the sign-out", tab())
+	lines := logLines(t, m.Logs(), notStored)
+	if len(lines) != 1 || lines[0]["level"] != "warn" || lines[0]["error"] != fs.ErrPermission.Error() {
+		t.Errorf("logged %v", lines)
+	}
+	if lines := logLines(t, m.Logs(), notRead); len(lines) != 0 {
+		t.Errorf("reading is said to fail: %v", lines)
+	}
+	m.restart(storing(dir, forTheAPI))
+	if answer := tab(); answer.StatusCode != http.StatusOK {
+		t.Errorf("in another process: %d %s", answer.StatusCode, answer.Body)
+	}
+	pass(t, time.Hour+time.Second)
+	sessionIsOver(t, "when its token has expired", tab())
 }
 
 // Where it hangs, nobody knows which sessions have ended, so none is let in.
