@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"net/http"
 	"os"
@@ -82,13 +81,7 @@ func TestRevocationsWhereStorageIsReadOnly(t *testing.T) {
 	if want := map[string]float64{"failed webhook": 1}; !maps.Equal(counted(), want) {
 		t.Errorf("counted %v, want %v", counted(), want)
 	}
-	lines := logLines(t, m.Logs(), notStored)
-	if len(lines) != 1 || lines[0]["level"] != "warn" || lines[0]["error"] != fs.ErrPermission.Error() {
-		t.Errorf("logged %v", lines)
-	}
-	if lines := logLines(t, m.Logs(), notRead); len(lines) != 0 {
-		t.Errorf("reading is said to fail: %v", lines)
-	}
+	m.warnsOfReadOnlyStorage(t)
 	release()
 	eventually(t, "it is stored", func() bool { return len(logLines(t, m.Logs(), "ended sessions can be stored again")) == 1 })
 	m.restart(storing(dir, revocable))

@@ -216,6 +216,21 @@ func TestStorageThatFails(t *testing.T) {
 	}
 }
 
+// warnsOfReadOnlyStorage fails the test unless it is logged once that nothing can
+// be written, and not that nothing can be read. The line may come after the
+// answer.
+func (m *members) warnsOfReadOnlyStorage(t *testing.T) {
+	t.Helper()
+	eventually(t, "a warning", func() bool { return len(logLines(t, m.Logs(), notStored)) > 0 })
+	lines := logLines(t, m.Logs(), notStored)
+	if len(lines) != 1 || lines[0]["level"] != "warn" || lines[0]["error"] != fs.ErrPermission.Error() {
+		t.Errorf("logged %v", lines)
+	}
+	if lines := logLines(t, m.Logs(), notRead); len(lines) != 0 {
+		t.Errorf("reading is said to fail: %v", lines)
+	}
+}
+
 // Where nothing can be written, who signs out is out here, with one warning. It
 // is forgotten with the process, but Logto has revoked the refresh token.
 func TestSignOutWhereStorageIsReadOnly(t *testing.T) {
@@ -229,13 +244,7 @@ func TestSignOutWhereStorageIsReadOnly(t *testing.T) {
 		t.Errorf("sign-out: %d %s, cookies %v", out.StatusCode, out.Body, p.cookies)
 	}
 	sessionIsOver(t, "after the sign-out", tab())
-	lines := logLines(t, m.Logs(), notStored)
-	if len(lines) != 1 || lines[0]["level"] != "warn" || lines[0]["error"] != fs.ErrPermission.Error() {
-		t.Errorf("logged %v", lines)
-	}
-	if lines := logLines(t, m.Logs(), notRead); len(lines) != 0 {
-		t.Errorf("reading is said to fail: %v", lines)
-	}
+	m.warnsOfReadOnlyStorage(t)
 	m.restart(storing(dir, forTheAPI))
 	if answer := tab(); answer.StatusCode != http.StatusOK {
 		t.Errorf("in another process: %d %s", answer.StatusCode, answer.Body)
