@@ -72,6 +72,7 @@ func (ks *Set) nextRound(now time.Time) (*round, time.Duration) {
 		ks.lastForced = now
 	}
 	ks.pending, ks.running = nil, r
+	ks.settle()
 	return r, 0
 }
 
@@ -97,6 +98,7 @@ func (ks *Set) run(r *round) {
 	}
 	ks.mu.Lock()
 	ks.running = nil
+	ks.settle()
 	ks.mu.Unlock()
 	close(r.done)
 	if ks.afterRound != nil {

@@ -89,6 +89,9 @@ type Set struct {
 	forcedAt         time.Time // when the one that was put off is due; zero if none was
 	nextAt           time.Time
 	progress         progress
+
+	// settledUntil is what Excludes reads without mu: settle sets it.
+	settledUntil atomic.Pointer[time.Time]
 }
 
 // New makes a key set. It does no I/O: it also runs in `caddy validate`.

@@ -93,9 +93,38 @@ func (ks *Set) roundForKey(now time.Time, mayForce bool) (r *round, fresh bool) 
 		return ks.request(true), true
 	case ks.forcedAt.IsZero():
 		ks.forcedAt = cooledAt
+		ks.settle()
 		ks.poke()
 	}
 	return nil, false
+}
+
+// settle notes until when the next unknown key changes nothing. Whoever changes
+// running, pending or forcedAt calls it, and holds mu.
+func (ks *Set) settle() {
+	if ks.running != nil || ks.pending != nil {
+		ks.settledUntil.Store(nil)
+		return
+	}
+	until := ks.forcedAt // if no fetch was put off, long ago
+	ks.settledUntil.Store(&until)
+}
+
+// Excludes reports whether AwaitKey would answer at once that there is no such
+// key, and change nothing: no fetch is under way, refresh_cooldown is not over,
+// and the fetch at its end is due already. Then nothing depends on what else the
+// token says. It takes no lock, since a flood of made-up kids comes this way.
+//
+// A set that holds no keys excludes none.
+func (ks *Set) Excludes(kid string) bool {
+	// In this order: keys that come after it was settled are seen.
+	until := ks.settledUntil.Load()
+	if until == nil {
+		return false
+	}
+	now := time.Now()
+	s := ks.Current(now)
+	return s != nil && s.Key(kid) == nil && now.Before(*until)
 }
 
 // CooledIn is how long no unknown kid can force a fetch: what is left of
@@ -112,6 +141,7 @@ func (ks *Set) CooledIn(now time.Time) time.Duration {
 // request asks the refresher for a round. The caller holds mu.
 func (ks *Set) request(forced bool) *round {
 	ks.pending = &round{forced: forced, unconditional: forced, done: make(chan struct{})}
+	ks.settle()
 	ks.poke()
 	return ks.pending
 }
