@@ -161,58 +161,109 @@ func claimText(value any) string {
 // decodeClaims turns the decoded claims set into AuthInfo. It judges types
 // only, not values; a member of the wrong type is named in the refusal.
 func decodeClaims(payload string) (*AuthInfo, *Refusal) {
-	m, ok := jsonobject.Parse(payload)
-	if !ok {
-		return nil, refuseMalformed("the claims are not a JSON object")
-	}
-	info := &AuthInfo{payload: payload, notBefore: math.MinInt64, claims: new(atomic.Pointer[map[string]any])}
-	for _, claim := range []struct {
-		name string
-		into *string
-	}{
-		{"sub", &info.Subject}, {"client_id", &info.ClientID}, {"iss", &info.Issuer}, {"jti", &info.TokenID},
-	} {
-		value, _, usable := m.Text(claim.name)
-		// A control character would break out of logs, headers and FastCGI
-		// parameters of whoever uses these as identifiers.
-		if !usable || legible.HasControl(value) {
-			return nil, refuseMalformed(Detail(claim.name))
-		}
-		*claim.into = value
-	}
-	if refusal := info.decodeDates(m); refusal != nil {
+	info := new(AuthInfo)
+	if refusal := info.decode(payload); refusal != nil {
 		return nil, refusal
-	}
-	scope, _, usable := m.Text("scope")
-	if !usable {
-		return nil, refuseMalformed("scope")
-	}
-	info.Scopes = splitScopes(scope)
-	if info.Audience, usable = m.List("aud"); !usable {
-		return nil, refuseMalformed("aud")
-	}
-	switch value, present, usable := m.Text("organization_id"); {
-	case !present:
-	case !usable:
-		info.organization = organizationUnusable
-	case legible.HasControl(value):
-		return nil, refuseMalformed("organization_id")
-	default:
-		info.organization, info.organizationID, info.OrganizationID = organizationString, value, value
-	}
-	if !jsonobject.IsAbsent(m.Get("cnf")) {
-		return nil, refuseToken(ReasonBoundToken, "The token is bound to a key and is no bearer token", "cnf")
-	}
-	if act := m.Get("act"); act != "" {
-		if act, ok := jsonobject.Parse(act); ok {
-			info.Actor, _, _ = act.Text("sub")
-		}
 	}
 	return info, nil
 }
 
-func (a *AuthInfo) decodeDates(m jsonobject.Members) *Refusal {
-	exp, hasExp, usable := m.Date("exp")
+// claimValues are the claims that AuthInfo tells, as they stand in the payload.
+type claimValues struct {
+	sub, clientID, iss, jti, exp, nbf, iat, scope, aud, organizationID, cnf, act jsonobject.Value
+}
+
+// readClaimValues reports whether the payload is a JSON object, too.
+func readClaimValues(payload string) (c claimValues, ok bool) {
+	ok = jsonobject.Walk(payload, func(name string, value jsonobject.Value) {
+		switch name {
+		case "sub":
+			c.sub = value
+		case "client_id":
+			c.clientID = value
+		case "iss":
+			c.iss = value
+		case "jti":
+			c.jti = value
+		case "exp":
+			c.exp = value
+		case "nbf":
+			c.nbf = value
+		case "iat":
+			c.iat = value
+		case "scope":
+			c.scope = value
+		case "aud":
+			c.aud = value
+		case "organization_id":
+			c.organizationID = value
+		case "cnf":
+			c.cnf = value
+		case "act":
+			c.act = value
+		}
+	})
+	return c, ok
+}
+
+// decode is decodeClaims for an AuthInfo that is there.
+func (a *AuthInfo) decode(payload string) *Refusal {
+	c, ok := readClaimValues(payload)
+	if !ok {
+		return refuseMalformed("the claims are not a JSON object")
+	}
+	a.payload, a.claims = payload, new(atomic.Pointer[map[string]any])
+	if a.Subject, ok = identifier(c.sub); !ok {
+		return refuseMalformed("sub")
+	}
+	if a.ClientID, ok = identifier(c.clientID); !ok {
+		return refuseMalformed("client_id")
+	}
+	if a.Issuer, ok = identifier(c.iss); !ok {
+		return refuseMalformed("iss")
+	}
+	if a.TokenID, ok = identifier(c.jti); !ok {
+		return refuseMalformed("jti")
+	}
+	if refusal := a.decodeDates(&c); refusal != nil {
+		return refusal
+	}
+	scope, _, usable := c.scope.Text()
+	if !usable {
+		return refuseMalformed("scope")
+	}
+	a.Scopes = splitScopes(scope)
+	if a.Audience, usable = c.aud.List(); !usable {
+		return refuseMalformed("aud")
+	}
+	switch value, present, usable := c.organizationID.Text(); {
+	case !present:
+	case !usable:
+		a.organization = organizationUnusable
+	case legible.HasControl(value):
+		return refuseMalformed("organization_id")
+	default:
+		a.organization, a.organizationID, a.OrganizationID = organizationString, value, value
+	}
+	if !c.cnf.IsAbsent() {
+		return refuseToken(ReasonBoundToken, "The token is bound to a key and is no bearer token", "cnf")
+	}
+	if act, ok := jsonobject.Parse(string(c.act)); ok {
+		a.Actor, _, _ = act.Text("sub")
+	}
+	return nil
+}
+
+// identifier returns a claim that must be a string without control characters,
+// if it is there: they would break out of logs, headers and FastCGI parameters
+// of whoever uses it as an identifier.
+func identifier(claim jsonobject.Value) (value string, ok bool) {
+	value, _, usable := claim.Text()
+	return value, usable && !legible.HasControl(value)
+}
+
+func (a *AuthInfo) decodeDates(c *claimValues) *Refusal {
+	exp, hasExp, usable := c.exp.Date()
 	if !usable {
 		return refuseMalformed("exp")
 	}
@@ -220,14 +271,15 @@ func (a *AuthInfo) decodeDates(m jsonobject.Members) *Refusal {
 		return refuseMissingClaim("exp")
 	}
 	a.expiresAt, a.ExpiresAt = exp, time.Unix(exp, 0)
-	nbf, hasNbf, usable := m.Date("nbf")
+	nbf, hasNbf, usable := c.nbf.Date()
 	if !usable {
 		return refuseMalformed("nbf")
 	}
+	a.notBefore = math.MinInt64
 	if hasNbf {
 		a.notBefore = nbf
 	}
-	iat, hasIat, usable := m.Date("iat")
+	iat, hasIat, usable := c.iat.Date()
 	if !usable {
 		return refuseMalformed("iat")
 	}

@@ -360,8 +360,8 @@ func (a *application) readLogout(parsed *jws) (session.Entry, *Refusal) {
 	if !usable {
 		return none, refuseMalformed("aud")
 	}
-	events, _ := jsonobject.Parse(claims.Get("events"))
-	_, isLogout := jsonobject.Parse(events.Get(logoutEvent))
+	events, _ := jsonobject.Parse(string(claims.Get("events")))
+	_, isLogout := jsonobject.Parse(string(events.Get(logoutEvent)))
 	issued, hasIssued, usable := claims.Date("iat")
 	expires, hasExpiry, usableExpiry := claims.Date("exp")
 	now := a.refresher.Now().Unix()
