@@ -79,8 +79,8 @@ func TestFromContextWithoutAdmission(t *testing.T) {
 		{"no logto_auth", withVars(map[string]any{})},
 		{"another handler's variable of the same name", withVars(map[string]any{stateVar: admitted})},
 		{"a string variable set by the site", withVars(map[string]any{stateVar: "user-1"})},
-		{"refused", withVars(map[string]any{stateVar: &requestState{refusal: refuseMissingToken()}})},
-		{"anonymous", withVars(map[string]any{stateVar: &requestState{anonymous: refuseMissingToken()}})},
+		{"refused", withVars(map[string]any{stateVar: &requestState{refusal: refusedMissingToken}})},
+		{"anonymous", withVars(map[string]any{stateVar: &requestState{anonymous: refusedMissingToken}})},
 		{"a preflight", withVars(map[string]any{stateVar: &requestState{preflight: true}})},
 	} {
 		if info, ok := FromContext(test.ctx); ok || info != nil {

@@ -31,6 +31,7 @@ func (tenant *cachedTenant) handler(tb testing.TB) *Handler {
 	h.vary = h.sources.vary()
 	h.validator = *tenant.validator()
 	h.responder.scopes = h.requirements.challengeScopes
+	h.responder.prepare()
 	return h
 }
 
@@ -153,20 +154,26 @@ func TestRequestsAllocateLittle(t *testing.T) {
 	bare := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://api.example.com/products", http.NoBody)
 	server := new(caddyhttp.Server)
 	none := testing.AllocsPerRun(200, func() { served(empty{}, server, bare, nil) })
+	h := tenant.handler(t)
+	admitOne(t, h, tenant) // now its header is known
 	for name, test := range map[string]struct {
-		tenant *cachedTenant
-		token  string
-		most   float64
+		h     *Handler
+		token string
+		most  float64
 	}{
-		"cached":      {tenant, tenant.token("read:products"), 3},
-		"first sight": {uncached, uncached.token("read:products"), 3 + 19}, // segments, claims, keyfunc, one check for all
-		"no token":    {tenant, "", 3 + 4},                                 // refusal, challenge, header lines, body
-		"opaque":      {tenant, tenant.OpaqueToken(), 3 + 4},
-		"wrong type":  {tenant, thief.Sign(map[string]any{"typ": "JWT"}, claims), 3 + 4 + 5},
-		"forged":      {tenant, thief.Sign(map[string]any{"kid": tenant.SigningKID()}, claims), 3 + 4 + 19},
+		"cached":       {h, tenant.token("read:products"), 3},
+		"first sight":  {uncached.handler(t), uncached.token("read:products"), 3 + 15}, // segments, claims, keyfunc, one check for all
+		"no token":     {h, "", 3 + 2},                                                 // header lines, body
+		"opaque":       {h, tenant.OpaqueToken(), 3 + 1},
+		"wrong type":   {h, thief.Sign(map[string]any{"typ": "JWT"}, claims), 3 + 1 + 2}, // decoded header, normalized type
+		"wrong alg":    {h, thief.Sign(map[string]any{"alg": "HS256"}, claims), 3 + 1 + 1},
+		"unknown kid":  {tenant.coolingHandler(t), thief.Sign(map[string]any{"kid": "made-up"}, claims), 3 + 1 + 1},
+		"wrong issuer": {h, tenant.Token(devtenant.TokenRequest{Resource: "https://api.example.com", Issuer: "https://other.example/oidc"}), 3 + 1 + 4},
+		"expired":      {h, tenant.Token(devtenant.TokenRequest{Resource: "https://api.example.com", ExpiresIn: -time.Hour}), 3 + 1 + 4 + 4},
+		"forged":       {h, thief.Sign(map[string]any{"kid": tenant.SigningKID()}, claims), 3 + 1 + 15},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := test.tenant.handler(t)
+			h := test.h
 			var authorization []string
 			if test.token != "" {
 				authorization = []string{"Bearer " + test.token}
@@ -183,6 +190,7 @@ func TestRequestsAllocateLittle(t *testing.T) {
 func BenchmarkServeRefused(b *testing.B) {
 	tenant := newCachedTenant(b, "ES384", 10_000)
 	h := tenant.handler(b)
+	admitOne(b, h, tenant)
 	sign := func(header map[string]any, change devtenant.TokenRequest) string {
 		change.Resource = "https://api.example.com"
 		return tenant.Sign(header, tenant.Claims(change))
@@ -191,7 +199,6 @@ func BenchmarkServeRefused(b *testing.B) {
 		name  string
 		token string
 	}{
-		{"unknown kid", sign(map[string]any{"kid": "unknown"}, devtenant.TokenRequest{})},
 		{"malformed", strings.Repeat("a", 300) + "." + strings.Repeat("b", 300) + "." + strings.Repeat("c", 128)},
 		{"opaque", tenant.OpaqueToken()},
 		{"wrong alg", sign(map[string]any{"alg": "HS256"}, devtenant.TokenRequest{})},
@@ -202,6 +209,36 @@ func BenchmarkServeRefused(b *testing.B) {
 		b.Run(bench.name, func(b *testing.B) { benchServe(b, h, http.StatusUnauthorized, bench.token) })
 	}
 	b.Run("no token", func(b *testing.B) { benchServe(b, h, http.StatusUnauthorized) })
+	b.Run("unknown kid", func(b *testing.B) {
+		h, tokens := tenant.coolingHandler(b), make([]string, 100)
+		for i := range tokens {
+			tokens[i] = sign(map[string]any{"kid": "unknown " + strconv.Itoa(i)}, devtenant.TokenRequest{})
+		}
+		benchServe(b, h, http.StatusUnauthorized, tokens...)
+	})
+}
+
+// admitOne shows a handler a good token, as every site in use has seen one.
+func admitOne(tb testing.TB, h *Handler, tenant *cachedTenant) {
+	tb.Helper()
+	if _, refusal := h.validator.validate(tb.Context(), tenant.token("read:products"), time.Now, nil); refusal != nil {
+		tb.Fatal(refusal.Reason)
+	}
+}
+
+// coolingHandler is a handler whose key set has been asked for unknown keys
+// twice, and now waits for the end of its refresh_cooldown.
+func (tenant *cachedTenant) coolingHandler(tb testing.TB) *Handler {
+	tb.Helper()
+	h := tenant.handler(tb)
+	h.validator.keys = tenantOf(tb, tenant.JWKS(), tenant.Issuer()).keys
+	for range 2 {
+		h.validator.keys.AwaitKey(tb.Context(), "unknown", keys.Nobody)
+	}
+	if !h.validator.keys.Excludes("unknown") {
+		tb.Fatal("an unknown key may still have keys fetched")
+	}
+	return h
 }
 
 // BenchmarkTokenCache measures the cache alone. Module bench/caches does the

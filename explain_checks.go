@@ -87,7 +87,7 @@ func (e *examination) explainSignature(ctx context.Context, parsed *jws) {
 	}
 	found := "valid"
 	if !parsed.verifiedBy(key) {
-		found, refusal = "not made by this key", refuseBadSignature()
+		found, refusal = "not made by this key", refusedSignature
 	}
 	e.add("signature", found, "", refusal)
 }

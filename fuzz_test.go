@@ -85,6 +85,12 @@ func FuzzToken(f *testing.F) {
 		if reasonOf(refusal) != reasonOf(refusalAgain) {
 			t.Errorf("first %q, then %q", reasonOf(refusal), reasonOf(refusalAgain))
 		}
+		var parsed jws
+		if parsed.split(token) == nil {
+			if known, ok := v.tokens.header(parsed.protected); ok && (parsed.readHeader() != nil || parsed.joseHeader != known) {
+				t.Errorf("the header %q is remembered as %+v", parsed.protected, known)
+			}
+		}
 		if refusal != nil {
 			checkRefusal(t, refusal)
 			return

@@ -192,9 +192,12 @@ func logRefusal(entry *zapcore.CheckedEntry, r *http.Request, refusal *Refusal, 
 // claimedBy reads what a refused token claims to be, as far as it can be read.
 func claimedBy(token string) *AuthInfo {
 	info := new(AuthInfo)
-	parsed, refusal := parseJWS(token)
-	if refusal != nil {
+	var parsed jws
+	if parsed.split(token) != nil || parsed.readHeader() != nil {
 		return info
+	}
+	if claims, refusal := parsed.claims(); refusal == nil {
+		return claims
 	}
 	info.keyID = parsed.keyID
 	if payload, ok := decodeSegment(parsed.payload); ok {

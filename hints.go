@@ -149,8 +149,8 @@ func opaqueHint(token string, site demand) string {
 // typeHint tells apart what the tenant signs with the same keys.
 func typeHint(token string) string {
 	const sendAnother = ": send the access token (typ must be at+jwt)"
-	parsed, refusal := parseJWS(token)
-	if refusal != nil {
+	var parsed jws
+	if parsed.split(token) != nil || parsed.readHeader() != nil {
 		return "this is an ID token, a logout token or another JWT that is no access token" + sendAnother
 	}
 	var claims jsonobject.Members

@@ -317,6 +317,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		}
 		h.responder.metadataURL = address.String()
 	}
+	h.responder.prepare()
 	if err := h.provisionValidator(ctx); err != nil {
 		return err
 	}

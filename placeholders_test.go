@@ -96,10 +96,10 @@ func TestPlaceholdersOfABareMachineToken(t *testing.T) {
 func TestPlaceholdersAreEmptyUnlessAdmitted(t *testing.T) {
 	for name, prepare := range map[string]func(*requestState){
 		"nothing decided": func(*requestState) {},
-		"anonymous":       func(s *requestState) { s.anonymous = refuseMissingToken() },
+		"anonymous":       func(s *requestState) { s.anonymous = refusedMissingToken },
 		"preflight":       func(s *requestState) { s.preflight = true },
 		"cleared by a later logto_auth": func(s *requestState) {
-			s.info, s.organizationID, s.refusal = mustDecode(t, `{"exp":1,"sub":"user-1"}`), "org-1", refuseMissingToken()
+			s.info, s.organizationID, s.refusal = mustDecode(t, `{"exp":1,"sub":"user-1"}`), "org-1", refusedMissingToken
 			s.begin(new(Handler), caddyRequest(t, http.MethodGet, "/"))
 		},
 	} {
@@ -119,7 +119,7 @@ func TestPlaceholdersAreEmptyUnlessAdmitted(t *testing.T) {
 
 func TestPlaceholdersOfARefusal(t *testing.T) {
 	r := caddyRequest(t, http.MethodGet, "/")
-	stateOf(r).refusal = refuseUnsupportedScheme()
+	stateOf(r).refusal = refusedScheme
 	if got := expand(r, "{http.auth.logto.reason}"); got != "unsupported_scheme" {
 		t.Errorf("the reason is %q", got)
 	}
@@ -173,7 +173,7 @@ func TestStateForgetsWhatAnEarlierHandlerLeft(t *testing.T) {
 	r.Header["X-User"], r.Header["X-Other"] = []string{"user-1"}, []string{"kept"}
 	state := &requestState{
 		handler: new(Handler), info: new(AuthInfo), organizationID: "org-1",
-		refusal: refuseMissingToken(), anonymous: refuseMissingToken(), preflight: true, forwarded: headerNames{"x-user"},
+		refusal: refusedMissingToken, anonymous: refusedMissingToken, preflight: true, forwarded: headerNames{"x-user"},
 	}
 	state.begin(handler, r)
 	if state.handler != handler || state.info != nil || state.organizationID != "" || state.refusal != nil || state.anonymous != nil || state.preflight || state.forwarded != nil {

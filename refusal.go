@@ -3,10 +3,7 @@ package logtoauth
 import (
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
-
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 // Reason is the code of a refusal, as logs, metrics and the placeholder
@@ -193,16 +190,39 @@ func (r *Refusal) condemnsToken() bool {
 	return r != nil && r.Status == http.StatusUnauthorized && r.Text == textInvalidToken
 }
 
+// The refusals that say the same to everybody. They are shared between requests
+// and never changed: whoever sends bad tokens decides how many are needed, and
+// responders render their challenges in advance.
+var (
+	refusedMissingToken = constant(&Refusal{Reason: ReasonMissingToken, Status: http.StatusUnauthorized, Text: textMissingToken})
+	refusedScheme       = constant(&Refusal{Reason: ReasonUnsupportedScheme, Status: http.StatusUnauthorized, Text: textUnsupportedScheme})
+	refusedTooLarge     = constant(refuseToken(ReasonTokenTooLarge, "The token is larger than 16 KiB", ""))
+	refusedOpaque       = constant(refuseToken(ReasonOpaqueToken, "The token is no JWT: request an access token for a resource", ""))
+	refusedType         = constant(refuseToken(ReasonUnsupportedType, "The token is no access token", "typ"))
+	refusedAlgorithm    = constant(refuseToken(ReasonDisallowedAlgorithm, "The token's signature algorithm is not accepted", "alg"))
+	refusedNoKeyID      = constant(refuseToken(ReasonUnknownKey, "The token does not name its key", "kid"))
+	refusedUnknownKey   = constant(refuseToken(ReasonUnknownKey, "The token's signing key is unknown", "kid"))
+	refusedIssuer       = constant(refuseToken(ReasonWrongIssuer, "The token's issuer is not accepted", "iss"))
+	refusedSignature    = constant(refuseToken(ReasonBadSignature, "The token's signature is invalid", ""))
+)
+
+// constantRefusals are all of them.
+var constantRefusals []*Refusal
+
+func constant(refusal *Refusal) *Refusal {
+	constantRefusals = append(constantRefusals, refusal)
+	return refusal
+}
+
 func refuseTooEarly() *Refusal {
 	return &Refusal{Reason: ReasonTooEarly, Status: http.StatusTooEarly, Text: textTooEarly, unchallenged: true}
 }
 
-func refuseMissingToken() *Refusal {
-	return &Refusal{Reason: ReasonMissingToken, Status: http.StatusUnauthorized, Text: textMissingToken}
-}
-
-func refuseUnsupportedScheme() *Refusal {
-	return &Refusal{Reason: ReasonUnsupportedScheme, Status: http.StatusUnauthorized, Text: textUnsupportedScheme}
+// refuseUnprotected refuses a request that no logto_auth has seen.
+func refuseUnprotected() *Refusal {
+	refusal := *refusedMissingToken
+	refusal.Detail = detailNoAuth
+	return &refusal
 }
 
 // refuseNoSession refuses a request without a token where people can sign in.
@@ -247,10 +267,6 @@ func refuseMalformed(detail Detail) *Refusal {
 	return refuseToken(ReasonMalformedToken, "The token is not a well-formed JWT access token", detail)
 }
 
-func refuseBadSignature() *Refusal {
-	return refuseToken(ReasonBadSignature, "The token's signature is invalid", "")
-}
-
 func refuseMissingClaim(name string) *Refusal {
 	return refuseToken(ReasonMissingClaim, "The token lacks the claim "+name, Detail(name))
 }
@@ -274,132 +290,11 @@ func refuseCrossOrigin() *Refusal {
 	return &Refusal{Reason: ReasonCrossOrigin, Status: http.StatusForbidden, Text: textCrossOrigin, unchallenged: true}
 }
 
-// challenge renders the WWW-Authenticate header (RFC 6750 section 3, RFC 9728
-// section 5.1), or "" where the answer carries none. fallbackScopes are those
-// named with metadataURL when the refusal itself names none.
-func (r *Refusal) challenge(realm, metadataURL string, fallbackScopes []string) string {
-	if r.unchallenged {
-		return ""
-	}
-	scopes := r.scopes
-	if metadataURL != "" && len(scopes) == 0 && r.Status != http.StatusBadRequest {
-		scopes = fallbackScopes
-	}
-	var b strings.Builder
-	b.Grow(160) // the usual length, so that it need not grow by steps
-	b.WriteString("Bearer")
-	separator := byte(' ')
-	attribute := func(name, value string) {
-		if value == "" {
-			return
-		}
-		b.WriteByte(separator)
-		if separator == ',' {
-			b.WriteByte(' ')
-		}
-		separator = ','
-		b.WriteString(name)
-		b.WriteByte('=')
-		writeQuotedString(&b, value)
-	}
-	attribute("realm", realm)
-	attribute("error", r.code)
-	attribute("error_description", r.Description)
-	attribute("scope", strings.Join(scopes, " "))
-	if r.Status != http.StatusBadRequest {
-		attribute("resource_metadata", metadataURL)
-	}
-	return b.String()
-}
-
-// writeQuotedString writes value as an RFC 9110 quoted-string. Octets that a
-// quoted-string cannot carry are left out, so that no value can end the header
-// line or the string.
-func writeQuotedString(b *strings.Builder, value string) {
-	b.WriteByte('"')
-	for i := range len(value) {
-		switch c := value[i]; {
-		case c == '"' || c == '\\':
-			b.WriteByte('\\')
-			b.WriteByte(c)
-		case c >= 0x20 && c < 0x7f:
-			b.WriteByte(c)
-		}
-	}
-	b.WriteByte('"')
-}
-
-// body renders the JSON body of the answer.
-func (r *Refusal) body() []byte {
-	// The texts are printable ASCII, which Go and JSON quote alike.
-	body := append(make([]byte, 0, 96), `{"error":`...)
-	return append(strconv.AppendQuote(body, r.Text), '}')
-}
-
 // wholeSeconds rounds up, as Retry-After has to be.
 func wholeSeconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
 
 // seconds renders a span for an error_description.
 func seconds(n int64) string { return strconv.FormatInt(n, 10) + " s" }
-
-// challengeHeader is WWW-Authenticate as net/http keeps it.
-const challengeHeader = "Www-Authenticate"
-
-// responder answers refused requests the way a site wants it.
-type responder struct {
-	handleErrors bool
-	realm        string
-
-	// metadataURL is where the RFC 9728 document is; empty if there is none.
-	metadataURL string
-
-	// scopes are those the site asks for, named in challenges that lead a
-	// client through the metadata.
-	scopes []string
-}
-
-// refuse writes the refusal, or hands it to Caddy's error routes after the
-// headers are set.
-func (p *responder) refuse(w http.ResponseWriter, r *http.Request, refusal *Refusal) error {
-	logReason(r.Context(), refusal.Reason)
-	header := w.Header()
-	lines := make([]string, 0, 5) // for all of them in one place
-	set := func(name, value string) {
-		lines = append(lines, value)
-		header[name] = lines[len(lines)-1 : len(lines) : len(lines)]
-	}
-	set("Cache-Control", "no-store")
-	if challenge := refusal.challenge(p.realm, p.metadataURL, p.scopes); challenge != "" {
-		set(challengeHeader, challenge)
-	}
-	if refusal.RetryAfter > 0 {
-		set("Retry-After", strconv.Itoa(refusal.RetryAfter))
-	}
-	if bodyHeldBack(r) {
-		set("Connection", "close")
-	}
-	if p.handleErrors {
-		return caddyhttp.Error(refusal.Status, refusal)
-	}
-	body := refusal.body()
-	set("Content-Type", "application/json")
-	set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(refusal.Status)
-	if r.Method == http.MethodHead {
-		return nil
-	}
-	_, err := w.Write(body)
-	return err
-}
-
-// bodyHeldBack reports whether the connection must end with a refusal. A client
-// that expects 100-continue waits before it sends its body. Unless the
-// connection ends, net/http asks for that body first, to throw it away: it
-// spares the client only where it finds its own reader in the request, which
-// Caddy's server wraps. Other expectations it answers with 417 before us.
-func bodyHeldBack(r *http.Request) bool {
-	return r.ProtoMajor == 1 && r.Header.Get("Expect") != ""
-}
 
 // Interface guard.
 var _ error = (*Refusal)(nil)

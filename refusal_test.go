@@ -28,8 +28,8 @@ func allRefusals() []struct {
 		text    string
 		code    string
 	}{
-		{refuseMissingToken(), "missing_token", 401, "Authorization header is missing", ""},
-		{refuseUnsupportedScheme(), "unsupported_scheme", 401, `Authorization header must start with "Bearer "`, ""},
+		{refusedMissingToken, "missing_token", 401, "Authorization header is missing", ""},
+		{refusedScheme, "unsupported_scheme", 401, `Authorization header must start with "Bearer "`, ""},
 		{refuseMultipleTokens(), "multiple_tokens", 400, "Multiple access tokens", "invalid_request"},
 		{refuseToken(ReasonTokenTooLarge, "d", ""), "token_too_large", 401, "Invalid token", "invalid_token"},
 		{refuseMalformed("x"), "malformed_token", 401, "Invalid token", "invalid_token"},
@@ -106,8 +106,8 @@ func TestRefusalsSayWhatTheContractSays(t *testing.T) {
 // would escape.
 func TestRefusalBodiesAreExact(t *testing.T) {
 	for want, refusal := range map[string]*Refusal{
-		`{"error":"Authorization header is missing"}`:                       refuseMissingToken(),
-		`{"error":"Authorization header must start with \"Bearer \""}`:      refuseUnsupportedScheme(),
+		`{"error":"Authorization header is missing"}`:                       refusedMissingToken,
+		`{"error":"Authorization header must start with \"Bearer \""}`:      refusedScheme,
 		`{"error":"Token verification is temporarily unavailable"}`:         refuseKeysUnavailable(1),
 		`{"error":"Invalid audience for organization-level API resources"}`: refuseForbidden("", modelOrganizationAPI.audienceText(), ""),
 	} {
@@ -129,10 +129,10 @@ func TestChallengeWithRealmScopeAndMetadata(t *testing.T) {
 		metadata string
 		want     string
 	}{
-		{"nothing at all", refuseMissingToken(), "", "", `Bearer`},
-		{"realm", refuseMissingToken(), "My API", "", `Bearer realm="My API"`},
-		{"realm with quotes that would end it", refuseMissingToken(), `a", error="x\`, "", `Bearer realm="a\", error=\"x\\"`},
-		{"metadata on 401, with the site's scopes", refuseMissingToken(), "", metadata, `Bearer scope="site:a site:b", resource_metadata="` + metadata + `"`},
+		{"nothing at all", refusedMissingToken, "", "", `Bearer`},
+		{"realm", refusedMissingToken, "My API", "", `Bearer realm="My API"`},
+		{"realm with quotes that would end it", refusedMissingToken, `a", error="x\`, "", `Bearer realm="a\", error=\"x\\"`},
+		{"metadata on 401, with the site's scopes", refusedMissingToken, "", metadata, `Bearer scope="site:a site:b", resource_metadata="` + metadata + `"`},
 		{"scopes", scoped, "", "", `Bearer error="insufficient_scope", scope="read write"`},
 		{"scopes and metadata", scoped, "r", metadata, `Bearer realm="r", error="insufficient_scope", scope="read write", resource_metadata="` + metadata + `"`},
 		{"invalid token", refuseMissingClaim("exp"), "", "", `Bearer error="invalid_token", error_description="The token lacks the claim exp"`},
@@ -171,9 +171,9 @@ func TestRespondWritesTheAnswer(t *testing.T) {
 		refusal  *Refusal
 		wantBody string
 	}{
-		{"GET", http.MethodGet, refuseMissingToken(), `{"error":"Authorization header is missing"}`},
-		{"POST", http.MethodPost, refuseMissingToken(), `{"error":"Authorization header is missing"}`},
-		{"HEAD has no body", http.MethodHead, refuseMissingToken(), ""},
+		{"GET", http.MethodGet, refusedMissingToken, `{"error":"Authorization header is missing"}`},
+		{"POST", http.MethodPost, refusedMissingToken, `{"error":"Authorization header is missing"}`},
+		{"HEAD has no body", http.MethodHead, refusedMissingToken, ""},
 		{"503", http.MethodGet, refuseKeysUnavailable(7), `{"error":"Token verification is temporarily unavailable"}`},
 	} {
 		w := httptest.NewRecorder()
@@ -204,7 +204,7 @@ func TestRespondWritesTheAnswer(t *testing.T) {
 func TestRespondHandsTheErrorToErrorRoutes(t *testing.T) {
 	w := httptest.NewRecorder()
 	p := responder{handleErrors: true, realm: "r"}
-	err := p.refuse(w, caddyRequest(t, http.MethodGet, "/"), refuseMissingToken())
+	err := p.refuse(w, caddyRequest(t, http.MethodGet, "/"), refusedMissingToken)
 	handlerError, ok := errors.AsType[caddyhttp.HandlerError](err)
 	if !ok || handlerError.StatusCode != http.StatusUnauthorized || handlerError.Err.Error() != "Authorization header is missing" {
 		t.Fatalf("the error is %v", err)
@@ -217,5 +217,48 @@ func TestRespondHandsTheErrorToErrorRoutes(t *testing.T) {
 	}
 	if w.Header().Get("WWW-Authenticate") != `Bearer realm="r"` || w.Header().Get("Cache-Control") != "no-store" {
 		t.Errorf("the header is %q", w.Header())
+	}
+}
+
+// What is rendered in advance is what would be rendered for the request.
+func TestConstantRefusalsAreAnsweredAsAllOthers(t *testing.T) {
+	if len(constantRefusals) < 10 {
+		t.Fatalf("there are %d", len(constantRefusals))
+	}
+	for _, p := range []responder{
+		{},
+		{realm: `the "realm"`},
+		{scopes: []string{"read"}},
+		{realm: "r", metadataURL: "https://api.example.com/.well-known/oauth-protected-resource", scopes: []string{"read", "write"}},
+	} {
+		prepared := p
+		prepared.prepare()
+		for _, refusal := range constantRefusals {
+			answers := make([]*httptest.ResponseRecorder, 2)
+			for i, p := range []*responder{&p, &prepared} {
+				answers[i] = httptest.NewRecorder()
+				if err := p.refuse(answers[i], caddyRequest(t, http.MethodGet, "/"), refusal); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, got := answers[0], answers[1]
+			if got.Code != want.Code || got.Body.String() != want.Body.String() || !maps.EqualFunc(got.Header(), want.Header(), slices.Equal) {
+				t.Errorf("%s is answered %d %v %s, not %d %v %s", refusal.Reason, got.Code, got.Header(), got.Body, want.Code, want.Header(), want.Body)
+			}
+			if challenge, ok := prepared.challenges[refusal]; !ok || got.Header().Get("WWW-Authenticate") != challenge {
+				t.Errorf("%s was not rendered in advance", refusal.Reason)
+			}
+		}
+	}
+}
+
+// Constant refusals are shared by all requests: what error routes do with
+// theirs must not reach others.
+func TestErrorRoutesGetARefusalOfTheirOwn(t *testing.T) {
+	p := responder{handleErrors: true}
+	err := p.refuse(httptest.NewRecorder(), caddyRequest(t, http.MethodGet, "/"), refusedMissingToken)
+	refusal, ok := errors.AsType[*Refusal](err)
+	if !ok || refusal == refusedMissingToken || refusal.Reason != ReasonMissingToken {
+		t.Errorf("the error is %v", err)
 	}
 }

@@ -115,11 +115,10 @@ func (q *Require) decide(state *requestState, r *http.Request) *Refusal {
 		if state.anonymous != nil {
 			return state.anonymous
 		}
-		refusal := refuseMissingToken()
 		if state.handler == nil {
-			refusal.Detail = detailNoAuth
+			return refuseUnprotected()
 		}
-		return refusal
+		return refusedMissingToken
 	}
 	return q.judge(state, q.organizations.resolve(r))
 }

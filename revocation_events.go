@@ -329,7 +329,7 @@ func (a *application) logoutEntry(ctx context.Context, token string) (session.En
 	}
 	key, refusal := a.validator.findKey(ctx, parsed, a.refresher.Now, nil)
 	if refusal == nil && !parsed.verifiedBy(key) {
-		refusal = refuseBadSignature()
+		refusal = refusedSignature
 	}
 	return entry, refusal
 }

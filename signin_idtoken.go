@@ -47,7 +47,7 @@ func (a *application) verifyIDToken(ctx context.Context, token string) (*idToken
 		return nil, refusal
 	}
 	if !parsed.verifiedBy(key) {
-		return nil, refuseBadSignature()
+		return nil, refusedSignature
 	}
 	id.key = key.Key
 	// The wait for keys may have taken seconds.

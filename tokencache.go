@@ -9,8 +9,15 @@ import (
 	"github.com/caddy-logto/caddy-logto-auth/internal/memory"
 )
 
-// maxCacheBytes bounds the memory for the verified tokens of one key set.
-const maxCacheBytes = 32 << 20
+const (
+	// maxCacheBytes bounds the memory for the verified tokens of one key set.
+	maxCacheBytes = 32 << 20
+
+	// All tokens of one key have the same header. Logto publishes two keys at
+	// most; a tenant that writes more headers has them parsed again.
+	maxHeaders     = 64
+	maxHeaderBytes = 64 << 10
+)
 
 // tokenCache remembers tokens that a tenant's keys have verified. It answers
 // only whose signature held: whether the key still counts, when the token is
@@ -19,7 +26,8 @@ const maxCacheBytes = 32 << 20
 // A hit takes no lock. A flood of tokens that are shown once does not push out
 // those that come again and again (package memory).
 type tokenCache struct {
-	verified *memory.Memory[*AuthInfo] // by the exact token
+	verified *memory.Memory[*AuthInfo]  // by the exact token
+	headers  *memory.Memory[joseHeader] // by the exact first part of verified tokens
 
 	mu        sync.Mutex // guards all below; never taken for a hit
 	verifying map[verification]*pendingVerification
@@ -33,6 +41,7 @@ func newTokenCache(maxTokens int) *tokenCache {
 func newTokenCacheOf(maxTokens, maxBytes int) *tokenCache {
 	return &tokenCache{
 		verified:  memory.New[*AuthInfo](maxTokens, maxBytes),
+		headers:   memory.New[joseHeader](maxHeaders, maxHeaderBytes),
 		verifying: make(map[verification]*pendingVerification),
 	}
 }
@@ -42,6 +51,21 @@ func newTokenCacheOf(maxTokens, maxBytes int) *tokenCache {
 func (c *tokenCache) lookup(token string) *AuthInfo {
 	info, _ := c.verified.Get(token)
 	return info
+}
+
+// header returns what the first part of a token says, if a token that begins
+// with it was verified. It says nothing of this token but what everybody could
+// read in it. A header whose key has left the set does no harm.
+func (c *tokenCache) header(protected string) (joseHeader, bool) {
+	return c.headers.Get(protected)
+}
+
+// rememberHeader is for verified tokens only, so that made-up headers push none
+// out.
+func (c *tokenCache) rememberHeader(verified *jws) {
+	if _, known := c.headers.Get(verified.protected); !known {
+		c.headers.Put(verified.protected, verified.joseHeader, 2*len(verified.protected))
+	}
 }
 
 // sweep forgets the tokens that have expired or whose key is no longer in the

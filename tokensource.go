@@ -108,9 +108,9 @@ func (s tokenSources) find(r *http.Request) (credential, *Refusal) {
 	case found:
 		return first, nil
 	case otherScheme:
-		return credential{}, refuseUnsupportedScheme()
+		return credential{}, refusedScheme
 	default:
-		return credential{}, refuseMissingToken()
+		return credential{}, refusedMissingToken
 	}
 }
 

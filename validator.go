@@ -49,80 +49,140 @@ type tokenRules struct {
 	maxAge     int64 // seconds; 0 is no limit
 }
 
-// jws is a compact JWS whose signature has not been looked at yet.
+// jws is a compact JWS whose signature has not been verified yet.
 type jws struct {
-	algorithm    string
-	typ          string
-	keyID        string
-	signingInput string
-	payload      string
-	signature    string
+	// The parts as they stand in the token.
+	signingInput, protected, payload, encodedSignature string
+
+	joseHeader        // empty until readHeader
+	signature  []byte // nil until decodeSignature
 }
 
-// parseJWS takes a token apart (RFC 7515 section 5.2 steps 1 to 7) as far as
-// its header, and refuses every spelling but the canonical one.
+// joseHeader is what the protected header of a JWS says (RFC 7515 section 4).
+type joseHeader struct{ algorithm, typ, keyID string }
+
+// parseJWS takes a token apart (RFC 7515 section 5.2 steps 1 to 7), but for its
+// claims, and refuses every spelling but the canonical one.
 func parseJWS(token string) (*jws, *Refusal) {
 	if len(token) > maxTokenSize {
-		return nil, refuseToken(ReasonTokenTooLarge, "The token is larger than 16 KiB", "")
+		return nil, refusedTooLarge
 	}
 	return splitJWS(token)
 }
 
 // splitJWS is parseJWS for tokens of any size.
 func splitJWS(token string) (*jws, *Refusal) {
-	header, rest, ok := strings.Cut(token, ".")
-	if !ok {
-		return nil, refuseToken(ReasonOpaqueToken, "The token is no JWT: request an access token for a resource", "")
+	t := new(jws)
+	if refusal := t.split(token); refusal != nil {
+		return nil, refusal
 	}
-	payload, signature, ok := strings.Cut(rest, ".")
-	if !ok || strings.Contains(signature, ".") {
-		if strings.Count(token, ".") == 4 {
-			return nil, refuseMalformed(detailEncrypted)
-		}
-		return nil, refuseMalformed(detailSegments)
+	if refusal := t.readHeader(); refusal != nil {
+		return nil, refusal
 	}
-	decoded, ok := decodeSegment(header)
-	if !ok {
-		return nil, refuseMalformed("header encoding")
-	}
-	m, ok := jsonobject.Parse(decoded)
-	if !ok {
-		return nil, refuseMalformed("header")
-	}
-	t := &jws{payload: payload, signingInput: token[:len(header)+1+len(payload)]}
-	if t.signature, ok = decodeSegment(signature); !ok {
-		return nil, refuseMalformed("signature encoding")
-	}
-	// This module knows no extension, so that every `crit` names one that is
-	// not understood (RFC 7515 section 4.1.11); `b64` is only valid with it
-	// (RFC 7797 section 6).
-	for _, name := range []string{"crit", "b64"} {
-		if m.Get(name) != "" {
-			return nil, refuseMalformed(Detail(name))
-		}
-	}
-	for _, member := range []struct {
-		name string
-		into *string
-	}{{"alg", &t.algorithm}, {"typ", &t.typ}, {"kid", &t.keyID}} {
-		value, _, usable := m.Text(member.name)
-		if !usable {
-			return nil, refuseMalformed(Detail(member.name))
-		}
-		*member.into = value
+	if refusal := t.decodeSignature(); refusal != nil {
+		return nil, refusal
 	}
 	return t, nil
 }
 
-// decodeSegment decodes canonical, unpadded base64url. Go's decoder skips CR
-// and LF even when strict, so that one token would have many spellings.
+// split finds the parts of a token.
+func (t *jws) split(token string) *Refusal {
+	var rest string
+	var ok bool
+	if t.protected, rest, ok = strings.Cut(token, "."); !ok {
+		return refusedOpaque
+	}
+	t.payload, t.encodedSignature, ok = strings.Cut(rest, ".")
+	if !ok || strings.IndexByte(t.encodedSignature, '.') >= 0 {
+		if strings.Count(token, ".") == 4 {
+			return refuseMalformed(detailEncrypted)
+		}
+		return refuseMalformed(detailSegments)
+	}
+	t.signingInput = token[:len(t.protected)+1+len(t.payload)]
+	return nil
+}
+
+func (t *jws) readHeader() *Refusal {
+	decoded, ok := decodeSegment(t.protected)
+	if !ok {
+		return refuseMalformed("header encoding")
+	}
+	return t.decode(decoded)
+}
+
+// decode reads a decoded header.
+func (h *joseHeader) decode(text string) *Refusal {
+	var alg, typ, kid, crit, b64 jsonobject.Value
+	if !jsonobject.Walk(text, func(name string, value jsonobject.Value) {
+		switch name {
+		case "alg":
+			alg = value
+		case "typ":
+			typ = value
+		case "kid":
+			kid = value
+		case "crit":
+			crit = value
+		case "b64":
+			b64 = value
+		}
+	}) {
+		return refuseMalformed("header")
+	}
+	// This module knows no extension, so that every `crit` names one that is
+	// not understood (RFC 7515 section 4.1.11); `b64` is only valid with it
+	// (RFC 7797 section 6).
+	if crit != "" {
+		return refuseMalformed("crit")
+	}
+	if b64 != "" {
+		return refuseMalformed("b64")
+	}
+	var usable bool
+	if h.algorithm, _, usable = alg.Text(); !usable {
+		return refuseMalformed("alg")
+	}
+	if h.typ, _, usable = typ.Text(); !usable {
+		return refuseMalformed("typ")
+	}
+	if h.keyID, _, usable = kid.Text(); !usable {
+		return refuseMalformed("kid")
+	}
+	return nil
+}
+
+// decodeSignature makes the signature ready to be verified. It is done last:
+// most tokens that are refused need none.
+func (t *jws) decodeSignature() *Refusal {
+	if !isOneLine(t.encodedSignature) {
+		return refuseMalformed("signature encoding")
+	}
+	signature, err := base64url.DecodeString(t.encodedSignature)
+	if err != nil {
+		return refuseMalformed("signature encoding")
+	}
+	t.signature = signature
+	return nil
+}
+
+// base64url is the canonical, unpadded one (RFC 7515 section 2).
+var base64url = base64.RawURLEncoding.Strict()
+
+// decodeSegment decodes a part of a token that is a text.
 func decodeSegment(segment string) (string, bool) {
-	if segment == "" || strings.IndexByte(segment, '\r') >= 0 || strings.IndexByte(segment, '\n') >= 0 {
+	if !isOneLine(segment) {
 		return "", false
 	}
 	var onStack [1024]byte // a usual payload needs no other memory than its string
-	decoded, err := base64.RawURLEncoding.Strict().AppendDecode(onStack[:0], []byte(segment))
+	decoded, err := base64url.AppendDecode(onStack[:0], []byte(segment))
 	return string(decoded), err == nil
+}
+
+// isOneLine reports whether a segment is there and has no CR and LF. Go's decoder
+// skips those even when strict, so that one token would have many spellings.
+func isOneLine(segment string) bool {
+	return segment != "" && strings.IndexByte(segment, '\r') < 0 && strings.IndexByte(segment, '\n') < 0
 }
 
 // checkHeader judges what the token's header says of itself. The key decides
@@ -139,21 +199,21 @@ func (rules *tokenRules) checkHeader(typ, algorithm, keyID string) *Refusal {
 
 func (rules *tokenRules) checkType(typ string) *Refusal {
 	if len(rules.types) > 0 && !slices.Contains(rules.types, normalizeType(typ)) {
-		return refuseToken(ReasonUnsupportedType, "The token is no access token", "typ")
+		return refusedType
 	}
 	return nil
 }
 
 func (rules *tokenRules) checkAlgorithm(algorithm string) *Refusal {
 	if !slices.Contains(rules.algorithms, algorithm) {
-		return refuseToken(ReasonDisallowedAlgorithm, "The token's signature algorithm is not accepted", "alg")
+		return refusedAlgorithm
 	}
 	return nil
 }
 
 func checkKeyID(keyID string) *Refusal {
 	if keyID == "" {
-		return refuseToken(ReasonUnknownKey, "The token does not name its key", "kid")
+		return refusedNoKeyID
 	}
 	return nil
 }
@@ -208,7 +268,7 @@ func (rules *tokenRules) checkTimes(info *AuthInfo, now time.Time) *Refusal {
 
 func (rules *tokenRules) checkIssuer(info *AuthInfo) *Refusal {
 	if !slices.Contains(rules.issuers, info.Issuer) {
-		return refuseToken(ReasonWrongIssuer, "The token's issuer is not accepted", "iss")
+		return refusedIssuer
 	}
 	return nil
 }
@@ -273,7 +333,7 @@ func (t *jws) selectKey(snapshot *keys.Snapshot) (selectedKey, *Refusal) {
 	key, public, err := snapshot.Select(t.header())
 	switch {
 	case key == nil:
-		return selectedKey{}, refuseToken(ReasonUnknownKey, "The token's signing key is unknown", "kid")
+		return selectedKey{}, refusedUnknownKey
 	case err != nil:
 		return selectedKey{Key: key}, refuseToken(ReasonDisallowedAlgorithm, "The token's signature algorithm is not its key's", "alg")
 	}
@@ -285,7 +345,7 @@ func (t *jws) selectKey(snapshot *keys.Snapshot) (selectedKey, *Refusal) {
 // never the token alone (RFC 8725 sections 2.1 and 3.1).
 func (t *jws) verifiedBy(key selectedKey) bool {
 	method, known := signingMethods[t.algorithm]
-	return known && key.Allows(t.algorithm) && method.Verify(t.signingInput, []byte(t.signature), key.public) == nil
+	return known && key.Allows(t.algorithm) && method.Verify(t.signingInput, t.signature, key.public) == nil
 }
 
 // validator turns a token string into AuthInfo or a refusal.
@@ -298,20 +358,21 @@ type validator struct {
 // validate verifies a token. ctx bounds only how long this request waits for
 // keys. who is asked for the requester if it has to wait, so that a request
 // which need not pays nothing; nil is nobody. With a refusal it also returns
-// the claims as far as they were read, for the operator's log.
+// the claims, for the operator's log, if they condemn no token.
 func (v *validator) validate(ctx context.Context, token string, now clock, who func() keys.Requester) (*AuthInfo, *Refusal) {
 	began := now()
 	if info := v.cached(token, began); info != nil {
 		metrics.cacheHit.Inc()
 		return info, v.rules.check(info, began)
 	}
-	parsed, info, refusal := v.screen(token, began)
+	var parsed jws
+	info, refusal := v.screen(&parsed, token, began)
 	if refusal != nil {
-		return info, refusal
+		return nil, refusal
 	}
-	key, refusal := v.findKey(ctx, parsed, now, who)
+	key, refusal := v.findKey(ctx, &parsed, now, who)
 	if refusal == nil {
-		info, refusal = v.verify(token, parsed, info, key)
+		info, refusal = v.verify(token, &parsed, info, key)
 	}
 	// The wait for keys may have taken seconds, and that for another request's
 	// verification of the same token as long as the processors were busy: a
@@ -363,8 +424,9 @@ func (v *validator) verify(token string, parsed *jws, info *AuthInfo, key select
 		return info
 	})
 	if verified == nil {
-		return info, refuseBadSignature()
+		return info, refusedSignature
 	}
+	v.tokens.rememberHeader(parsed)
 	return verified, nil
 }
 
@@ -385,32 +447,63 @@ func (v *validator) cached(token string, now time.Time) *AuthInfo {
 }
 
 // screen makes all checks that need no key, so that no signature is computed
-// and no key is fetched for a token that condemns itself.
-func (v *validator) screen(token string, now time.Time) (*jws, *AuthInfo, *Refusal) {
-	parsed, refusal := parseJWS(token)
-	if refusal != nil {
-		return nil, nil, refusal
+// and no key is fetched for a token that condemns itself. What costs least comes
+// first, since anybody can send such tokens.
+func (v *validator) screen(parsed *jws, token string, now time.Time) (*AuthInfo, *Refusal) {
+	if len(token) > maxTokenSize {
+		return nil, refusedTooLarge
+	}
+	if refusal := parsed.split(token); refusal != nil {
+		return nil, refusal
+	}
+	if refusal := v.readHeader(parsed); refusal != nil {
+		return nil, refusal
 	}
 	if refusal := v.rules.checkHeader(parsed.typ, parsed.algorithm, parsed.keyID); refusal != nil {
-		return parsed, nil, refusal
+		return nil, refusal
 	}
-	info, refusal := parsed.claims()
-	if refusal != nil {
-		return parsed, nil, refusal
+	// Only a token that passes all checks may have keys fetched, or garbage
+	// could. Where no token can, the claims need not be read.
+	if v.keys.Excludes(parsed.keyID) {
+		return nil, refusedUnknownKey
 	}
-	return parsed, info, v.rules.checkClaims(info, now)
+	var info AuthInfo // on the stack, until it is worth keeping
+	if refusal := parsed.readClaims(&info); refusal != nil {
+		return nil, refusal
+	}
+	if refusal := v.rules.checkClaims(&info, now); refusal != nil {
+		return nil, refusal
+	}
+	if refusal := parsed.decodeSignature(); refusal != nil {
+		return nil, refusal
+	}
+	kept := info
+	return &kept, nil
+}
+
+// readHeader reads the header of a token, unless that is known.
+func (v *validator) readHeader(parsed *jws) *Refusal {
+	var known bool
+	if parsed.joseHeader, known = v.tokens.header(parsed.protected); known {
+		return nil
+	}
+	return parsed.readHeader()
 }
 
 // claims reads what the token says, which nobody has vouched for yet.
 func (t *jws) claims() (*AuthInfo, *Refusal) {
-	payload, ok := decodeSegment(t.payload)
-	if !ok {
-		return nil, refuseMalformed("payload encoding")
-	}
-	info, refusal := decodeClaims(payload)
-	if refusal != nil {
+	info := new(AuthInfo)
+	if refusal := t.readClaims(info); refusal != nil {
 		return nil, refusal
 	}
-	info.algorithm, info.typ, info.keyID = t.algorithm, t.typ, t.keyID
 	return info, nil
+}
+
+func (t *jws) readClaims(info *AuthInfo) *Refusal {
+	payload, ok := decodeSegment(t.payload)
+	if !ok {
+		return refuseMalformed("payload encoding")
+	}
+	info.algorithm, info.typ, info.keyID = t.algorithm, t.typ, t.keyID
+	return info.decode(payload)
 }
