@@ -293,7 +293,7 @@ func BenchmarkDistinctTokens(b *testing.B) {
 				for i := range distinct {
 					// Another token of the same length: only the cache is measured.
 					token := fmt.Sprintf("%s.%s.%s%06d", header, payload, signature[:len(signature)-6], i%1_000_000)
-					c.verifyOnce(token, key, func() *AuthInfo {
+					c.verifyOnce(b.Context(), token, key, nil, func() *AuthInfo {
 						decoded, _ := decodeSegment(payload)
 						info, refusal := decodeClaims(decoded)
 						if refusal != nil {

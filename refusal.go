@@ -137,6 +137,9 @@ const (
 	// detailSegments: it does not have three either.
 	detailSegments Detail = "segments"
 
+	// detailGone: nobody waits for the answer any more.
+	detailGone Detail = "the client left before the signature was checked"
+
 	// Details of the organization, in the words of the hint.
 	detailUnsafeOrganization   Detail = "an organization id that is no single path segment"
 	detailUnresolved           Detail = "the organization that the request asks for is empty, unresolved or ambiguous"
@@ -279,6 +282,14 @@ func refuseKeysUnavailable(retryAfter int) *Refusal {
 		RetryAfter:   retryAfter,
 		unchallenged: true,
 	}
+}
+
+// refuseUndecided refuses a request that gave up before its signature was
+// checked. The token is not at fault: a session must not end for it.
+func refuseUndecided() *Refusal {
+	refusal := refuseKeysUnavailable(1)
+	refusal.Detail = detailGone
+	return refusal
 }
 
 // refuseForbidden refuses a valid token that does not hold what is asked for.

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-logto/caddy-logto-auth/internal/jsonobject"
+	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 	"github.com/caddy-logto/caddy-logto-auth/internal/legible"
 	"github.com/caddy-logto/caddy-logto-auth/internal/session"
 )
@@ -295,7 +296,7 @@ func (s *signIn) takeLogout(r *http.Request) (status int, result string) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.timeout)
 	defer cancel()
-	entry, refusal := s.app.logoutEntry(ctx, form.Get("logout_token"))
+	entry, refusal := s.app.logoutEntry(ctx, form.Get("logout_token"), func() keys.Requester { return requesterOf(r) })
 	if refusal != nil {
 		if !s.app.forgedLogout.Swap(true) { // as with webhooks
 			s.handler.logger.Warn("a back-channel logout is refused", zap.String("reason", string(refusal.Reason)), zap.String("detail", string(refusal.Detail)))
@@ -315,7 +316,7 @@ const maxLogoutAge = 5 * 60
 // logoutEntry verifies a logout token and returns what it ends: Logto's session,
 // or where it names none all of the person's. Logto's have the type logout+jwt,
 // live for two minutes, and name a session only if the app asks for that.
-func (a *application) logoutEntry(ctx context.Context, token string) (session.Entry, *Refusal) {
+func (a *application) logoutEntry(ctx context.Context, token string, who func() keys.Requester) (session.Entry, *Refusal) {
 	parsed, refusal := parseJWS(token)
 	if refusal != nil {
 		return session.Entry{}, refusal
@@ -327,9 +328,10 @@ func (a *application) logoutEntry(ctx context.Context, token string) (session.En
 	if refusal != nil {
 		return session.Entry{}, refusal
 	}
-	key, refusal := a.validator.findKey(ctx, parsed, a.refresher.Now, nil)
-	if refusal == nil && !parsed.verifiedBy(key) {
-		refusal = refusedSignature
+	key, refusal := a.validator.findKey(ctx, parsed, a.refresher.Now, who)
+	if refusal == nil {
+		// Anyone can send made-up ones.
+		refusal = parsed.verifyInTurn(ctx, key, who)
 	}
 	return entry, refusal
 }

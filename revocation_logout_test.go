@@ -188,3 +188,23 @@ func TestLogoutRequests(t *testing.T) {
 	}
 	isTaken(t, "good", at(path, http.MethodPost, form), true)
 }
+
+// Anyone can make a site check the signature of a logout token, so these checks
+// take turns with those of access tokens.
+func TestForgedLogoutsTakeTurns(t *testing.T) {
+	m := newToldMembers(t, smallest, true)
+	token := m.tenant.LogoutToken(devtenant.LogoutTokenRequest{ClientID: testApp, Subject: alice})
+	isTaken(t, "a good one", m.logOut(token), true) // and the keys are there
+	giveBack := takeAllTurns(t)
+	answers := make(chan *caddytest.Response, 2)
+	for _, sent := range []string{token[:len(token)-20] + "AAAAAAAAAAAAAAAAAAAA", token} {
+		go func() { answers <- m.logOut(sent) }()
+	}
+	waiting(t, 2)
+	giveBack()
+	statuses := []int{(<-answers).StatusCode, (<-answers).StatusCode}
+	slices.Sort(statuses)
+	if want := []int{http.StatusOK, http.StatusBadRequest}; !slices.Equal(statuses, want) {
+		t.Errorf("they are answered with %v, not %v", statuses, want)
+	}
+}

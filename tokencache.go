@@ -1,12 +1,14 @@
 package logtoauth
 
 import (
+	"context"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 	"github.com/caddy-logto/caddy-logto-auth/internal/memory"
+	"github.com/caddy-logto/caddy-logto-auth/internal/turns"
 )
 
 const (
@@ -28,6 +30,7 @@ const (
 type tokenCache struct {
 	verified *memory.Memory[*AuthInfo]  // by the exact token
 	headers  *memory.Memory[joseHeader] // by the exact first part of verified tokens
+	turns    *turns.Turns[keys.Requester]
 
 	mu        sync.Mutex // guards all below; never taken for a hit
 	verifying map[verification]*pendingVerification
@@ -42,6 +45,7 @@ func newTokenCacheOf(maxTokens, maxBytes int) *tokenCache {
 	return &tokenCache{
 		verified:  memory.New[*AuthInfo](maxTokens, maxBytes),
 		headers:   memory.New[joseHeader](maxHeaders, maxHeaderBytes),
+		turns:     signatureTurns,
 		verifying: make(map[verification]*pendingVerification),
 	}
 }
@@ -82,45 +86,101 @@ type verification struct {
 	key   *keys.Key
 }
 
-// pendingVerification is a check that is under way.
+// pendingVerification is a check that is due or under way.
 type pendingVerification struct {
-	done chan struct{}
-	info *AuthInfo // readable after done; nil if the signature does not hold
+	wanted  int           // how many requests wait for it
+	started bool          // one of them has its turn
+	done    chan struct{} // closed when it has ended
+	info    *AuthInfo     // readable after done; nil if the signature does not hold
 }
 
 // verifyOnce returns what the token says if the key has verified it, or nil.
-// Of all that show the same token at a time the first runs verify, which
-// returns nil if the signature does not hold; the others wait for that. Only
-// tokens whose signature holds are kept, so that made-up ones push none out.
-func (c *tokenCache) verifyOnce(token string, key *keys.Key, verify func() *AuthInfo) *AuthInfo {
+// Everyone who shows the same token at a time waits in the queue of their own
+// address, and who of them has a turn first runs verify, which returns nil if
+// the signature does not hold; then nobody needs another turn. So who leaves
+// takes no one along, and a queue that is long for one is not for another. It
+// reports whether that was decided before ctx ended. Only tokens whose
+// signature holds are kept, so that made-up ones push none out.
+func (c *tokenCache) verifyOnce(ctx context.Context, token string, key *keys.Key, who func() keys.Requester, verify func() *AuthInfo) (info *AuthInfo, decided bool) {
 	id := verification{token, key}
-	c.mu.Lock()
-	// Whoever was first may be done since the caller looked.
-	if info := c.lookup(token); info != nil && info.key == key {
-		c.mu.Unlock()
-		return info
+	info, pending := c.want(id)
+	if info != nil {
+		return info, true
 	}
-	if pending := c.verifying[id]; pending != nil {
-		c.mu.Unlock()
+	defer c.unwant(id, pending)
+	if !c.turns.Take(who, ctx.Done(), pending.done) {
+		return pending.result()
+	}
+	if !c.start(pending) {
+		c.turns.Give() // one turn is enough
 		<-pending.done
-		return pending.info
+		return pending.info, true
 	}
-	pending := &pendingVerification{done: make(chan struct{})}
-	c.verifying[id] = pending
-	c.mu.Unlock()
+	defer c.turns.Give()
 	// Deferred, so that nobody waits for ever if verify panics; then no one is
 	// admitted.
-	defer func() {
-		c.mu.Lock()
-		delete(c.verifying, id)
-		if pending.info != nil {
-			c.verified.Put(token, pending.info, cacheCost(token, pending.info))
-		}
-		c.mu.Unlock()
-		close(pending.done)
-	}()
+	defer c.finish(id, pending)
 	pending.info = verify()
-	return pending.info
+	return pending.info, true
+}
+
+// result is what came of a check, if it has ended.
+func (p *pendingVerification) result() (info *AuthInfo, decided bool) {
+	select {
+	case <-p.done:
+		return p.info, true
+	default:
+		return nil, false
+	}
+}
+
+// want returns what the token says if that is known by now, or the check to
+// wait for.
+func (c *tokenCache) want(id verification) (*AuthInfo, *pendingVerification) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	// Whoever was first may be done since the caller looked.
+	if info := c.lookup(id.token); info != nil && info.key == id.key {
+		return info, nil
+	}
+	pending := c.verifying[id]
+	if pending == nil {
+		pending = &pendingVerification{done: make(chan struct{})}
+		c.verifying[id] = pending
+	}
+	pending.wanted++
+	return nil, pending
+}
+
+// unwant forgets a check that everyone who waited for it has left.
+func (c *tokenCache) unwant(id verification, pending *pendingVerification) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if pending.wanted--; pending.wanted == 0 && c.verifying[id] == pending {
+		delete(c.verifying, id)
+	}
+}
+
+// start reports whether the check is the caller's, who has a turn.
+func (c *tokenCache) start(pending *pendingVerification) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if pending.started {
+		return false
+	}
+	pending.started = true
+	return true
+}
+
+// finish tells everyone who waits, and keeps what holds.
+func (c *tokenCache) finish(id verification, pending *pendingVerification) {
+	c.mu.Lock()
+	delete(c.verifying, id) // who comes now and finds nothing kept starts anew
+	if pending.info != nil {
+		c.verified.Put(id.token, pending.info, cacheCost(id.token, pending.info))
+	}
+	c.mu.Unlock()
+	close(pending.done)
 }
 
 // What a cached token takes beside its own octets: its places in the map, the

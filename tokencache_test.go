@@ -1,6 +1,7 @@
 package logtoauth
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"math/rand/v2"
@@ -27,7 +28,7 @@ func someInfo(key *keys.Key) *AuthInfo {
 
 // remember puts a token into the cache the way requests do.
 func remember(c *tokenCache, token string, info *AuthInfo) {
-	c.verifyOnce(token, info.key, func() *AuthInfo { return info })
+	c.verifyOnce(context.Background(), token, info.key, nil, func() *AuthInfo { return info })
 }
 
 // kept is how many tokens are remembered.
@@ -147,12 +148,13 @@ func TestConcurrentFirstSightsVerifyOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := newTokenCache(10)
+				c.turns = turnsOf(100)
 				key, rotated := new(keys.Key), new(keys.Key)
 				var checks atomic.Int32
 				finish := make(chan struct{})
 				show := func(token string, key *keys.Key) {
 					want := someInfo(key)
-					got := c.verifyOnce(token, key, func() *AuthInfo {
+					got, _ := c.verifyOnce(t.Context(), token, key, nil, func() *AuthInfo {
 						checks.Add(1)
 						<-finish
 						if !holds {
@@ -192,6 +194,7 @@ func TestConcurrentFirstSightsVerifyOnce(t *testing.T) {
 func TestACheckThatPanicsAdmitsNobodyAndHoldsNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newTokenCache(10)
+		c.turns = turnsOf(2)
 		key := new(keys.Key)
 		fail := make(chan struct{})
 		go func() {
@@ -200,11 +203,13 @@ func TestACheckThatPanicsAdmitsNobodyAndHoldsNobody(t *testing.T) {
 					t.Error("the panic was swallowed")
 				}
 			}()
-			c.verifyOnce("token", key, func() *AuthInfo { <-fail; panic("fault") })
+			c.verifyOnce(t.Context(), "token", key, nil, func() *AuthInfo { <-fail; panic("fault") })
 		}()
 		synctest.Wait()
 		admitted := someInfo(key)
-		go func() { admitted = c.verifyOnce("token", key, func() *AuthInfo { return someInfo(key) }) }()
+		go func() {
+			admitted, _ = c.verifyOnce(t.Context(), "token", key, nil, func() *AuthInfo { return someInfo(key) })
+		}()
 		synctest.Wait()
 		close(fail)
 		synctest.Wait()
@@ -229,7 +234,7 @@ func TestTokenCacheUnderConcurrentUse(t *testing.T) {
 				case 0:
 					c.sweep(sets[random.IntN(2)], time.Now())
 				case 1, 2, 3, 4, 5:
-					c.verifyOnce(token, key, func() *AuthInfo { return nil })
+					c.verifyOnce(t.Context(), token, key, nil, func() *AuthInfo { return nil })
 				case 6, 7, 8, 9, 10, 11:
 					remember(c, token, someInfo(key))
 				default:

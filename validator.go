@@ -356,9 +356,10 @@ type validator struct {
 }
 
 // validate verifies a token. ctx bounds only how long this request waits for
-// keys. who is asked for the requester if it has to wait, so that a request
-// which need not pays nothing; nil is nobody. With a refusal it also returns
-// the claims, for the operator's log, if they condemn no token.
+// keys, and for its turn to have the signature checked. who is asked for the
+// requester if it has to wait, so that a request which need not pays nothing;
+// nil is nobody. With a refusal it also returns the claims, for the operator's
+// log, if they condemn no token.
 func (v *validator) validate(ctx context.Context, token string, now clock, who func() keys.Requester) (*AuthInfo, *Refusal) {
 	began := now()
 	if info := v.cached(token, began); info != nil {
@@ -372,12 +373,14 @@ func (v *validator) validate(ctx context.Context, token string, now clock, who f
 	}
 	key, refusal := v.findKey(ctx, &parsed, now, who)
 	if refusal == nil {
-		info, refusal = v.verify(token, &parsed, info, key)
+		info, refusal = v.verify(ctx, token, &parsed, info, key, who)
 	}
-	// The wait for keys may have taken seconds, and that for another request's
-	// verification of the same token as long as the processors were busy: a
-	// token that was valid then may have expired since. What the times say is
-	// told first, as before the wait.
+	// The waits for keys and for a turn may have taken seconds: the key may have
+	// been withdrawn since, and a token that was valid then may have expired.
+	// What the times say is told first, as before the wait.
+	if refusal == nil {
+		refusal = v.checkKey(key, now())
+	}
 	if late := v.rules.checkTimes(info, now()); late != nil {
 		return info, late
 	}
@@ -409,11 +412,23 @@ func identify(who func() keys.Requester) keys.Requester {
 	return who()
 }
 
-// verify verifies the signature, unless another request is at it with the same
-// token. It returns what the token says, which is verified if info.key is set.
-func (v *validator) verify(token string, parsed *jws, info *AuthInfo, key selectedKey) (*AuthInfo, *Refusal) {
+// checkKey refuses a token whose key is no longer the tenant's.
+func (v *validator) checkKey(key selectedKey, now time.Time) *Refusal {
+	switch snapshot := v.keys.Current(now); {
+	case snapshot == nil:
+		return refuseKeysUnavailable(v.keys.RetryAfter(now))
+	case !snapshot.Has(key.Key):
+		return refusedUnknownKey
+	}
+	return nil
+}
+
+// verify verifies the signature, when it is its turn and unless another request
+// is at it with the same token. It returns what the token says, which is
+// verified if info.key is set.
+func (v *validator) verify(ctx context.Context, token string, parsed *jws, info *AuthInfo, key selectedKey, who func() keys.Requester) (*AuthInfo, *Refusal) {
 	metrics.cacheMiss.Inc()
-	verified := v.tokens.verifyOnce(token, key.Key, func() *AuthInfo {
+	verified, decided := v.tokens.verifyOnce(ctx, token, key.Key, who, func() *AuthInfo {
 		started := time.Now()
 		held := parsed.verifiedBy(key)
 		metrics.signatures.Observe(time.Since(started).Seconds())
@@ -423,7 +438,10 @@ func (v *validator) verify(token string, parsed *jws, info *AuthInfo, key select
 		info.key = key.Key
 		return info
 	})
-	if verified == nil {
+	switch {
+	case !decided:
+		return info, refuseUndecided()
+	case verified == nil:
 		return info, refusedSignature
 	}
 	v.tokens.rememberHeader(parsed)

@@ -155,7 +155,7 @@ func TestTimesAreJudgedAgainAfterAnotherRequestsVerification(t *testing.T) {
 		token := b.lasting(2 * time.Second)
 		key := b.keys.Current(time.Now()).Key(b.SigningKID())
 		finish := make(chan struct{})
-		go b.tokens.verifyOnce(token, key, func() *AuthInfo {
+		go b.tokens.verifyOnce(t.Context(), token, key, nil, func() *AuthInfo {
 			<-finish
 			info, _ := mustParse(t, token).claims()
 			info.key = key

@@ -19,6 +19,7 @@ import (
 // takes little of the machine's time itself.
 type client struct {
 	connections []*connection
+	every       time.Duration // how often each of them sends; 0 is as soon as it has its answer
 }
 
 type connection struct {
@@ -27,9 +28,18 @@ type connection struct {
 }
 
 func newClient(ctx context.Context, addr string, connections int) (*client, error) {
+	return newClientFrom(ctx, "", addr, connections)
+}
+
+// newClientFrom makes a client that has this address, or any.
+func newClientFrom(ctx context.Context, from, addr string, connections int) (*client, error) {
 	c := new(client)
+	dialer := new(net.Dialer)
+	if from != "" {
+		dialer.LocalAddr = &net.TCPAddr{IP: net.ParseIP(from)}
+	}
 	for range connections {
-		conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+		conn, err := dialer.DialContext(ctx, "tcp", addr)
 		if err != nil {
 			c.close()
 			return nil, err
@@ -54,16 +64,20 @@ func (c *client) load(duration time.Duration, status int, next func() []byte) ([
 		latencies []time.Duration
 		failure   error
 	)
-	deadline := time.Now().Add(duration)
-	for _, connection := range c.connections {
+	start := time.Now()
+	deadline := start.Add(duration)
+	for i, connection := range c.connections {
 		sending.Go(func() {
 			own := make([]time.Duration, 0, 1<<14)
 			var err error
-			for began := time.Now(); err == nil && began.Before(deadline); {
+			// Those that keep to a rate do not all send at once.
+			due := start.Add(c.every * time.Duration(i) / time.Duration(len(c.connections)))
+			for began := c.await(due); err == nil && began.Before(deadline); {
 				err = connection.exchange(next(), status)
 				ended := time.Now()
 				own = append(own, ended.Sub(began))
-				began = ended
+				due = due.Add(c.every)
+				began = c.await(due)
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -75,6 +89,14 @@ func (c *client) load(duration time.Duration, status int, next func() []byte) ([
 	}
 	sending.Wait()
 	return latencies, failure
+}
+
+// await waits until the next request is due, and returns what time it is then.
+func (c *client) await(due time.Time) time.Time {
+	if c.every > 0 {
+		time.Sleep(time.Until(due))
+	}
+	return time.Now()
 }
 
 // exchange sends one request and reads the answer.

@@ -42,8 +42,13 @@ func (r result) String() string {
 type side struct {
 	*server
 	*client
-	status   int
-	requests [][]byte
+	*requests
+	status int
+}
+
+// requests are sent in turn.
+type requests struct {
+	rendered [][]byte
 	next     atomic.Uint64
 }
 
@@ -72,8 +77,8 @@ func compare(ctx context.Context, o options, binary, dir string, w workload) (re
 	} else {
 		credentials = bearers(w.tokens(tenant))
 	}
-	plain.render(credentials)
-	protected.render(credentials)
+	plain.requests = render(plain.addr, credentials)
+	protected.requests = render(protected.addr, credentials)
 	if err := admitOne(ctx, w, tenant, plain, protected); err != nil {
 		return result{}, err
 	}
@@ -169,10 +174,12 @@ func bearers(tokens []string) []string {
 }
 
 // render makes a request of each header line.
-func (s *side) render(credentials []string) {
+func render(addr string, credentials []string) *requests {
+	r := new(requests)
 	for _, line := range credentials {
-		s.requests = append(s.requests, []byte("GET /products HTTP/1.1\r\nHost: "+s.addr+"\r\nUser-Agent: bench\r\nAccept: */*\r\n"+line+"\r\n"))
+		r.rendered = append(r.rendered, []byte("GET /products HTTP/1.1\r\nHost: "+addr+"\r\nUser-Agent: bench\r\nAccept: */*\r\n"+line+"\r\n"))
 	}
+	return r
 }
 
 func (s *side) end() {
@@ -180,15 +187,15 @@ func (s *side) end() {
 	s.stop()
 }
 
-func (s *side) request() []byte {
-	return s.requests[(s.next.Add(1)-1)%uint64(len(s.requests))]
+func (r *requests) request() []byte {
+	return r.rendered[(r.next.Add(1)-1)%uint64(len(r.rendered))]
 }
 
 // warmUp sends every request once, and then more for as long as a new process
 // takes to settle.
 func warmUp(sides ...*side) error {
 	for _, s := range sides {
-		for s.next.Load() < uint64(len(s.requests)) {
+		for s.next.Load() < uint64(len(s.rendered)) {
 			if _, err := s.load(300*time.Millisecond, s.status, s.request); err != nil {
 				return err
 			}
@@ -269,14 +276,7 @@ func (r round) over(other round) round {
 func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
 func medians(rounds []round) round {
-	median := func(of func(round) float64) float64 {
-		values := make([]float64, 0, len(rounds))
-		for _, r := range rounds {
-			values = append(values, of(r))
-		}
-		slices.Sort(values)
-		return (values[(len(values)-1)/2] + values[len(values)/2]) / 2
-	}
+	median := func(of func(round) float64) float64 { return medianOf(rounds, of) }
 	return round{
 		processor: median(func(r round) float64 { return r.processor }),
 		rate:      median(func(r round) float64 { return r.rate }),

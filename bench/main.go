@@ -44,6 +44,8 @@ type options struct {
 	draw        string
 	peers       string
 	profile     string
+	flood       bool
+	every       time.Duration
 }
 
 func main() {
@@ -56,6 +58,8 @@ func main() {
 	flag.StringVar(&o.draw, "draw", "", "the folder docs: draw its pictures from its tables, and measure nothing")
 	flag.StringVar(&o.peers, "peers", "", "other servers to measure too, such as haproxy,fastapi; none; or, if empty, those that are installed")
 	flag.StringVar(&o.profile, "profile", "", "a folder: write a CPU profile of Caddy with the directive there, for each workload")
+	flag.BoolVar(&o.flood, "flood", false, "measure known tokens during a flood of forged ones instead")
+	flag.DurationVar(&o.every, "every", knownEvery, "with -flood: how often each known token's connection sends; 0 is as soon as it has its answer")
 	flag.Parse()
 
 	var err error
@@ -96,6 +100,9 @@ func run(ctx context.Context, o options) error {
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
 		return fmt.Errorf("building Caddy (run this in the folder bench): %w", err)
+	}
+	if o.flood {
+		return compareFloods(ctx, o, binary, dir, "ES384")
 	}
 	// The peers come first: what is wrong with one shows in the first minute.
 	others, err := measurePeers(ctx, o, dir, here)

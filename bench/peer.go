@@ -133,8 +133,8 @@ func comparePeer(ctx context.Context, o options, dir string, p found, w workload
 		return result{}, err
 	}
 	defer protected.end()
-	plain.render(bearers(tokens))
-	protected.render(bearers(tokens))
+	plain.requests = render(plain.addr, bearers(tokens))
+	protected.requests = render(protected.addr, bearers(tokens))
 	r, err := examineAndMeasure(ctx, o, plain, protected, tenant, w)
 	if err != nil {
 		plain.end() // the logs are whole then
