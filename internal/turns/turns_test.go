@@ -2,6 +2,7 @@ package turns
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -198,6 +199,34 @@ func TestLimitMayChange(t *testing.T) {
 		s.ends(7)
 		s.empty(t)
 	})
+}
+
+// On the only processor, what is ready runs before the next turn, and not after
+// all of them.
+func TestTurnsLetOthersRun(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	turns := New[string](fixed(1))
+	turns.Take(nil, nil, nil)
+	var had atomic.Int32
+	var all sync.WaitGroup
+	for range 100 {
+		all.Go(func() {
+			turns.Take(nil, nil, nil)
+			had.Add(1)
+			turns.Give()
+		})
+	}
+	for turns.Waiting() < 100 {
+		runtime.Gosched()
+	}
+	all.Go(func() {
+		if before := had.Load(); before > 50 {
+			t.Errorf("it runs after %d turns", before)
+		}
+	})
+	turns.Give()
+	all.Wait()
+	turns.empty(t)
 }
 
 // For the race detector, and for turns that get lost.
