@@ -17,9 +17,9 @@ import (
 const logoutURI = "https://" + testHost + "/.logto/back-channel-logout"
 
 // newToldMembers is a site that is told of sign-outs, by session or by person.
-func newToldMembers(tb testing.TB, sites string, bySession bool) *members {
+func newToldMembers(tb testing.TB, bySession bool) *members {
 	tb.Helper()
-	m := newMembers(tb, sites)
+	m := newMembers(tb, smallest)
 	m.tenant.AddApp(devtenant.App{
 		ID: testApp, Secret: appSecret, RedirectURIs: []string{"https://" + testHost + "/.logto/callback"},
 		PostLogoutRedirectURIs: []string{"https://" + testHost + "/.logto/signed-out"},
@@ -50,7 +50,7 @@ func isTaken(tb testing.TB, what string, answer *caddytest.Response, taken bool)
 func TestBackChannelLogout(t *testing.T) {
 	for name, bySession := range map[string]bool{"by sid": true, "by sub": false} {
 		t.Run(name, func(t *testing.T) {
-			m := newToldMembers(t, smallest, bySession)
+			m := newToldMembers(t, bySession)
 			here, elsewhere, another := m.browser(), m.browser(), m.browser()
 			here.signIn("/", alice)
 			elsewhere.signIn("/", alice)
@@ -94,7 +94,7 @@ func endSession(tb testing.TB, p *person) {
 
 // Nobody but the tenant ends a session, and not with a token for something else.
 func TestForgedLogouts(t *testing.T) {
-	m := newToldMembers(t, smallest, true)
+	m := newToldMembers(t, true)
 	p := m.browser()
 	p.signIn("/", alice)
 	pass(t, time.Minute)
@@ -170,7 +170,7 @@ func TestForgedLogouts(t *testing.T) {
 }
 
 func TestLogoutRequests(t *testing.T) {
-	m := newToldMembers(t, smallest, false)
+	m := newToldMembers(t, false)
 	token := m.tenant.LogoutToken(devtenant.LogoutTokenRequest{ClientID: testApp, Subject: alice})
 	form := url.Values{"logout_token": {token}}.Encode()
 	at := func(path, method, octets string) *caddytest.Response {
@@ -192,7 +192,7 @@ func TestLogoutRequests(t *testing.T) {
 // Anyone can make a site check the signature of a logout token, so these checks
 // take turns with those of access tokens.
 func TestForgedLogoutsTakeTurns(t *testing.T) {
-	m := newToldMembers(t, smallest, true)
+	m := newToldMembers(t, true)
 	token := m.tenant.LogoutToken(devtenant.LogoutTokenRequest{ClientID: testApp, Subject: alice})
 	isTaken(t, "a good one", m.logOut(token), true) // and the keys are there
 	giveBack := takeAllTurns(t)

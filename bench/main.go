@@ -11,6 +11,9 @@
 // With -profile DIR it also writes DIR/no-token.pprof and the like: CPU profiles
 // of the Caddy with the directive, for go tool pprof.
 //
+// With -flood it measures something else: how long requests with known tokens
+// take while others send forged ones.
+//
 // It prints tables for docs/internals/performance.md. From the tables there it
 // draws the pictures, measuring nothing:
 //

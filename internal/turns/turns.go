@@ -63,8 +63,9 @@ func (t *Turns[W]) Take(who func() W, gone, needless <-chan struct{}) bool {
 	w := t.enter(name)
 	select {
 	case <-w.granted:
-		// Go runs a task that another one wakes before all that have been ready
-		// for longer, and so on: one turn after the other, for 10 ms at a time.
+		// Go runs what a goroutine wakes before all that has been ready for
+		// longer. Each turn would wake the next, and on one processor nothing
+		// else would run for 10 ms.
 		runtime.Gosched()
 		return true
 	case <-gone:

@@ -184,7 +184,7 @@ func TestLimitMayChange(t *testing.T) {
 			{1, 1, 4},
 			{4, 1, 8}, // one ends, four begin
 		} {
-			limit.Store(int32(step.limit)) //nolint:gosec // one digit
+			limit.Store(int32(step.limit))
 			s.ends(step.ends)
 			if len(s.began) != step.began {
 				t.Errorf("with a limit of %d then %d have begun, not %d", step.limit, len(s.began), step.began)
