@@ -378,10 +378,11 @@ func (v *validator) validate(ctx context.Context, token string, now clock, who f
 	// The waits for keys and for a turn may have taken seconds: the key may have
 	// been withdrawn since, and a token that was valid then may have expired.
 	// What the times say is told first, as before the wait.
+	ended := now()
 	if refusal == nil {
-		refusal = v.checkKey(key, now())
+		refusal = v.checkKey(key, ended)
 	}
-	if late := v.rules.checkTimes(info, now()); late != nil {
+	if late := v.rules.checkTimes(info, ended); late != nil {
 		return info, late
 	}
 	return info, refusal
