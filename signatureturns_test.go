@@ -366,3 +366,50 @@ func TestKnownTokensNeedNoTurn(t *testing.T) {
 	}
 	waiting(t, 0)
 }
+
+// Clients that open a stream and reset it at once, thousands of times over one
+// connection (CVE-2023-44487), leave nothing to be checked behind.
+func TestRequestsThatAreGivenUpWaitForNoTurn(t *testing.T) {
+	tenant := devtenanttest.NewServer(t, devtenant.Options{Algorithm: "ES256"})
+	s := caddytest.StartTLS(t, `:80 {
+		logto_auth {
+			endpoint `+tenant.URL+`
+			audience `+testAPI+`
+		}
+		respond ok
+	}`)
+	genuine := tenant.Token(devtenant.TokenRequest{Subject: "alice", ClientID: "spa", Resource: testAPI})
+	if answer := s.Get("/", caddytest.Bearer(genuine)); answer.StatusCode != http.StatusOK {
+		t.Fatalf("answered with %d", answer.StatusCode)
+	}
+	giveBack := takeAllTurns(t)
+	for _, protocol := range caddytest.Protocols {
+		over := s.Over(protocol)
+		ctx, reset := context.WithCancel(t.Context())
+		const streams = 20
+		ended := make(chan error, streams)
+		for i := range streams {
+			r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+"/", http.NoBody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			caddytest.Bearer(genuine[:len(genuine)-20] + fmt.Sprintf("%019dA", i))(r)
+			go func() {
+				answer, err := over.Client.Do(r)
+				if err == nil {
+					_ = answer.Body.Close()
+				}
+				ended <- err
+			}()
+		}
+		waiting(t, streams)
+		reset()
+		for range streams {
+			if err := <-ended; err == nil {
+				t.Errorf("%s: it was answered", protocol)
+			}
+		}
+		eventually(t, protocol+": nobody waits", func() bool { return signatureTurns.Waiting() == 0 })
+	}
+	giveBack()
+}
