@@ -54,9 +54,7 @@ type AuthInfo struct {
 
 	// What later checks of a cached token need. Times are Unix seconds; a
 	// token without `nbf` has the least value there.
-	algorithm      string
-	typ            string
-	keyID          string
+	joseHeader
 	key            *keys.Key
 	expiresAt      int64
 	notBefore      int64
@@ -161,8 +159,12 @@ func claimText(value any) string {
 // decodeClaims turns the decoded claims set into AuthInfo. It judges types
 // only, not values; a member of the wrong type is named in the refusal.
 func decodeClaims(payload string) (*AuthInfo, *Refusal) {
+	values, refusal := readClaimValues(payload)
+	if refusal != nil {
+		return nil, refusal
+	}
 	info := new(AuthInfo)
-	if refusal := info.decode(payload); refusal != nil {
+	if refusal := info.decode(payload, &values); refusal != nil {
 		return nil, refusal
 	}
 	return info, nil
@@ -173,9 +175,8 @@ type claimValues struct {
 	sub, clientID, iss, jti, exp, nbf, iat, scope, aud, organizationID, cnf, act jsonobject.Value
 }
 
-// readClaimValues reports whether the payload is a JSON object, too.
-func readClaimValues(payload string) (c claimValues, ok bool) {
-	ok = jsonobject.Walk(payload, func(name string, value jsonobject.Value) {
+func readClaimValues(payload string) (c claimValues, refusal *Refusal) {
+	if !jsonobject.Walk(payload, func(name string, value jsonobject.Value) {
 		switch name {
 		case "sub":
 			c.sub = value
@@ -202,17 +203,22 @@ func readClaimValues(payload string) (c claimValues, ok bool) {
 		case "act":
 			c.act = value
 		}
-	})
-	return c, ok
+	}) {
+		return c, refuseMalformed("the claims are not a JSON object")
+	}
+	return c, nil
 }
 
-// decode is decodeClaims for an AuthInfo that is there.
-func (a *AuthInfo) decode(payload string) *Refusal {
-	c, ok := readClaimValues(payload)
-	if !ok {
-		return refuseMalformed("the claims are not a JSON object")
+func (a *AuthInfo) decode(payload string, c *claimValues) *Refusal {
+	if refusal := a.decodeParties(c); refusal != nil {
+		return refusal
 	}
-	a.payload, a.claims = payload, new(atomic.Pointer[map[string]any])
+	return a.decodeGrant(payload, c)
+}
+
+// decodeParties reads who the token is from, whose it is, and when it is valid.
+func (a *AuthInfo) decodeParties(c *claimValues) *Refusal {
+	var ok bool
 	if a.Subject, ok = identifier(c.sub); !ok {
 		return refuseMalformed("sub")
 	}
@@ -225,9 +231,12 @@ func (a *AuthInfo) decode(payload string) *Refusal {
 	if a.TokenID, ok = identifier(c.jti); !ok {
 		return refuseMalformed("jti")
 	}
-	if refusal := a.decodeDates(&c); refusal != nil {
-		return refusal
-	}
+	return a.decodeDates(c)
+}
+
+// decodeGrant reads all else: what the token is for.
+func (a *AuthInfo) decodeGrant(payload string, c *claimValues) *Refusal {
+	a.payload, a.claims = payload, new(atomic.Pointer[map[string]any])
 	scope, _, usable := c.scope.Text()
 	if !usable {
 		return refuseMalformed("scope")

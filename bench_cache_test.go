@@ -168,8 +168,8 @@ func TestRequestsAllocateLittle(t *testing.T) {
 		"wrong type":   {h, thief.Sign(map[string]any{"typ": "JWT"}, claims), 3 + 1 + 2}, // decoded header, normalized type
 		"wrong alg":    {h, thief.Sign(map[string]any{"alg": "HS256"}, claims), 3 + 1 + 1},
 		"unknown kid":  {tenant.coolingHandler(t), thief.Sign(map[string]any{"kid": "made-up"}, claims), 3 + 1 + 1},
-		"wrong issuer": {h, tenant.Token(devtenant.TokenRequest{Resource: "https://api.example.com", Issuer: "https://other.example/oidc"}), 3 + 1 + 4},
-		"expired":      {h, tenant.Token(devtenant.TokenRequest{Resource: "https://api.example.com", ExpiresIn: -time.Hour}), 3 + 1 + 4 + 4},
+		"wrong issuer": {h, tenant.Token(devtenant.TokenRequest{Resource: "https://api.example.com", Issuer: "https://other.example/oidc"}), 3 + 1 + 1},
+		"expired":      {h, tenant.Token(devtenant.TokenRequest{Resource: "https://api.example.com", ExpiresIn: -time.Hour}), 3 + 1 + 1 + 4},
 		"forged":       {h, thief.Sign(map[string]any{"kid": tenant.SigningKID()}, claims), 3 + 1 + 15},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -22,11 +22,18 @@ func condemned(b *bench) map[string]string {
 	}
 	good := made(nil, devtenant.TokenRequest{})
 	header, payload, signature := split(good)
+	with := func(claim string, value any) string {
+		claims := b.Claims(devtenant.TokenRequest{Subject: "alice", ClientID: "spa", Resource: testAPI})
+		claims[claim] = value
+		return b.Sign(map[string]any{"kid": "made-up"}, claims)
+	}
 	return map[string]string{
 		"another type":                 made(map[string]any{"typ": "JWT"}, devtenant.TokenRequest{}),
 		"another algorithm":            made(map[string]any{"alg": "HS256"}, devtenant.TokenRequest{}),
 		"another issuer":               made(nil, devtenant.TokenRequest{Issuer: "https://other.example/oidc"}),
 		"expired":                      made(nil, devtenant.TokenRequest{ExpiresIn: -time.Hour}),
+		"a scope that is a number":     with("scope", 1),
+		"bound to a key of its client": with("cnf", map[string]any{"jkt": "x"}),
 		"claims that are none":         header + "." + encodeText("[]") + "." + signature,
 		"claims in another encoding":   header + "." + payload + "=." + signature,
 		"no signature":                 header + "." + payload + ".",

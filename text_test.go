@@ -72,7 +72,7 @@ func TestCheckShowsNoEscapeSequenceOfATenant(t *testing.T) {
 
 func TestRefusalLogShowsNoEscapeSequenceOfAClient(t *testing.T) {
 	core, logs := observer.New(zapcore.DebugLevel)
-	info := &AuthInfo{Subject: legibletest.Nasty, ClientID: legibletest.Nasty, Issuer: legibletest.Nasty, Audience: []string{legibletest.Nasty, testAPI + "/\u202e"}, keyID: legibletest.Nasty}
+	info := &AuthInfo{Subject: legibletest.Nasty, ClientID: legibletest.Nasty, Issuer: legibletest.Nasty, Audience: []string{legibletest.Nasty, testAPI + "/\u202e"}, joseHeader: joseHeader{keyID: legibletest.Nasty}}
 	r := &http.Request{Method: legibletest.Nasty, Host: legibletest.Nasty}
 	token := encodeText(`{"alg":"ES384","kid":"x","typ":"`+"\u202e\u009b"+`"}`) + ".e30.AAAA"
 	// The hint of a site whose organizations are made of the request names them.

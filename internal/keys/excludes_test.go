@@ -83,7 +83,7 @@ func TestExcludesIsWhatAwaitKeyWouldSay(t *testing.T) {
 	excluded, asked := 0, 0
 	for seed := range uint64(60) {
 		synctest.Test(t, func(t *testing.T) {
-			random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a test that can be repeated
+			random := rand.New(rand.NewPCG(seed, 1))
 			b := ready(t)
 			kids := []string{"made-up", b.SigningKID()}
 			for range 40 {
