@@ -113,7 +113,7 @@ func (e *examination) explainRevocation(ctx context.Context) (depends []string) 
 	}
 	switch {
 	case failed == nil && refusal == nil:
-		e.add("revocation", fmt.Sprintf("not on the list (entries: %d)", v.list.Len()), "", nil)
+		e.add("revocation", fmt.Sprintf("not on the list (entries: %d)", v.entries()), "", nil)
 		return nil
 	case failed == nil:
 		failed = errors.New("the storage does not answer")
@@ -124,13 +124,23 @@ func (e *examination) explainRevocation(ctx context.Context) (depends []string) 
 	return []string{theList}
 }
 
+// entries is how many entries there are about the tenant.
+func (v *revocations) entries() (n int) {
+	for _, of := range v.lists.all() {
+		n += of.list.Len()
+	}
+	return n
+}
+
 // since says when a token on the list was revoked, and by what: of several
 // entries, the one that refuses the most.
 func (v *revocations) since(info *AuthInfo) string {
 	var newest session.Entry
-	for _, entry := range v.list.Entries() {
-		if concerns(entry, info) && entry.NotBefore.After(newest.NotBefore) {
-			newest = entry
+	for _, of := range v.lists.all() {
+		for _, entry := range of.list.Entries() {
+			if concerns(entry, info) && entry.NotBefore.After(newest.NotBefore) {
+				newest = entry
+			}
 		}
 	}
 	text := rfc3339(newest.NotBefore) + ", by " + string(newest.Kind) + " " + legible.Field(newest.Subject)

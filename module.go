@@ -404,7 +404,7 @@ func (h *Handler) provisionValidator(ctx caddy.Context) error {
 	}
 	h.ownPath = h.endpointsPath()
 	if h.Revocation != nil {
-		if h.revocations, err = h.newRevocations(app.(*App), cfg.AcceptedIssuers()[0]); err != nil {
+		if h.revocations, err = h.newRevocations(app.(*App), &cfg); err != nil {
 			return err
 		}
 	}

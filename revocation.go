@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 	"github.com/caddy-logto/caddy-logto-auth/internal/session"
 )
 
@@ -19,18 +20,20 @@ const revokedInterval = 2 * time.Second
 
 // revocations judges tokens by the list of revocations.
 type revocations struct {
-	*endings
-	keep    time.Duration
-	timeout time.Duration
-	logger  *zap.Logger
-	secret  []byte // of the webhook; empty if none is taken
+	*endings // the site's own, which its webhook writes to
+	lists    *tenantLists
+	keep     time.Duration
+	timeout  time.Duration
+	logger   *zap.Logger
+	secret   []byte // of the webhook; empty if none is taken
 
 	lasting sync.Once   // the warning about tokens that live longer than keep
 	forged  atomic.Bool // the last webhook was refused
 }
 
 // newRevocations is called by Provision, with defaults applied.
-func (h *Handler) newRevocations(app *App, issuer string) (*revocations, error) {
+func (h *Handler) newRevocations(app *App, config *keys.Config) (*revocations, error) {
+	issuer := config.AcceptedIssuers()[0]
 	shared, err := app.listOf(issuer)
 	if err != nil {
 		return nil, err
@@ -39,6 +42,7 @@ func (h *Handler) newRevocations(app *App, issuer string) (*revocations, error) 
 	app.signIn.keeps.atLeast(issuer, time.Duration(h.Revocation.Keep)+time.Duration(*h.Leeway))
 	return &revocations{
 		endings: shared,
+		lists:   app.listsOf(shared, config),
 		keep:    time.Duration(h.Revocation.Keep),
 		timeout: time.Duration(h.FetchTimeout),
 		logger:  h.logger,
@@ -56,30 +60,33 @@ func (v *revocations) check(ctx context.Context, info *AuthInfo, ofSession bool)
 	if v == nil {
 		return nil
 	}
-	if v.await(ctx, v.timeout) != nil {
+	if v.lists.await(ctx, v.timeout) != nil {
 		return refuseKeysUnavailable(1)
 	}
 	v.warnOfLife(info)
-	if !v.list.Any() {
-		return nil
+	for _, of := range v.lists.all() {
+		if of.list.Any() && of.revokes(info, ofSession) {
+			return refuseToken(ReasonRevoked, "The token was revoked", "")
+		}
 	}
-	// A token that does not say when it was issued was issued before.
-	began := time.Unix(info.issuedAt, 0)
-	revoked := v.list.Covers(session.ByToken, info.TokenID, "", began) && info.TokenID != "" ||
-		v.coversMember(info, began) ||
-		!ofSession && (v.list.Covers(session.BySubject, info.Subject, "", began) || v.list.Covers(session.ByClient, info.ClientID, "", began))
-	if !revoked {
-		return nil
-	}
-	return refuseToken(ReasonRevoked, "The token was revoked", "")
+	return nil
 }
 
-// coversMember reports whether the token of an organization is over, be it for
+// revokes reports whether a token is on the list.
+func (e *endings) revokes(info *AuthInfo, ofSession bool) bool {
+	// A token that does not say when it was issued was issued before.
+	began := time.Unix(info.issuedAt, 0)
+	return e.list.Covers(session.ByToken, info.TokenID, "", began) && info.TokenID != "" ||
+		e.revokesMember(info, began) ||
+		!ofSession && (e.list.Covers(session.BySubject, info.Subject, "", began) || e.list.Covers(session.ByClient, info.ClientID, "", began))
+}
+
+// revokesMember reports whether the token of an organization is over, be it for
 // all of its members.
-func (v *revocations) coversMember(info *AuthInfo, began time.Time) bool {
+func (e *endings) revokesMember(info *AuthInfo, began time.Time) bool {
 	covers := func(organization string) bool {
-		return v.list.Covers(session.ByMember, info.Subject, organization, began) ||
-			v.list.Covers(session.ByOrganization, organization, "", began)
+		return e.list.Covers(session.ByMember, info.Subject, organization, began) ||
+			e.list.Covers(session.ByOrganization, organization, "", began)
 	}
 	if info.organizationID != "" && covers(info.organizationID) {
 		return true
@@ -102,10 +109,20 @@ func (v *revocations) warnOfLife(info *AuthInfo) {
 	}
 }
 
-// revokedSession reports whether a session's app is on the list: the person and
-// the session itself are judged by [session.List.Ended].
-func (a *application) revokedSession(s *session.Session) bool {
-	return a.list.Ended(s) || a.list.Covers(session.ByClient, a.clientID, "", s.SignedIn)
+// ends reports whether a session of an app is on the list: by its app, or as
+// [session.List.Ended] judges.
+func (e *endings) ends(s *session.Session, clientID string) bool {
+	return e.list.Ended(s) || e.list.Covers(session.ByClient, clientID, "", s.SignedIn)
+}
+
+// hasEnded reports whether a session is on one of the tenant's lists.
+func (s *signIn) hasEnded(found *session.Session) bool {
+	for _, of := range s.lists.all() {
+		if of.ends(found, s.app.clientID) {
+			return true
+		}
+	}
+	return false
 }
 
 // cutOff revokes the refresh token of a session that somebody has ended by its

@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
+	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 	"github.com/caddy-logto/caddy-logto-auth/internal/session"
 )
 
@@ -28,7 +29,7 @@ func revocableHandler(tb testing.TB, tenant *cachedTenant, entries int) *Handler
 		}
 	})
 	var err error
-	if h.revocations, err = h.newRevocations(app, tenant.Issuer()); err != nil {
+	if h.revocations, err = h.newRevocations(app, &keys.Config{Issuers: []string{tenant.Issuer()}}); err != nil {
 		tb.Fatal(err)
 	}
 	list := h.revocations.list

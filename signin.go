@@ -44,6 +44,7 @@ type signIn struct {
 	*SignIn
 	handler *Handler
 	app     *application
+	lists   *tenantLists
 	pages   *pages
 	base    *url.URL // base_url; nil: the site is the request's
 	timeout time.Duration
@@ -100,6 +101,7 @@ func (h *Handler) newSignIn(app *App, settings applicationSettings) (*signIn, er
 		return nil, err
 	}
 	s.app.lastFor(time.Duration(s.Lifetime))
+	s.lists = app.listsOf(s.app.endings, &settings.config)
 	switch {
 	case s.identity:
 		s.only = []session.Target{{}}

@@ -236,7 +236,7 @@ func newApplication(s *applicationSettings, shared *endings) (*application, erro
 		Gate:     shared.gate,
 		Timeout:  s.config.FetchTimeout,
 		Now:      systemClock,
-		Ended:    a.revokedSession,
+		Ended:    func(s *session.Session) bool { return a.ends(s, a.clientID) },
 		Report:   a.reportRefresh,
 	})
 	return a, nil
@@ -310,6 +310,9 @@ type heldApplications struct {
 	apps  map[applicationKey]*application
 	lists map[string]*endings // by issuer
 	keeps keeps
+
+	// tenants are the lists that belong together, by all names of a tenant.
+	tenants map[string]*tenantLists
 }
 
 // keeps is how long the sites of one config with revocation keep entries about
@@ -420,7 +423,7 @@ func (a *App) releaseSignIn() error {
 		_, err := endedLists.Delete(issuer)
 		errs = append(errs, err)
 	}
-	a.signIn.apps, a.signIn.lists = nil, nil
+	a.signIn.apps, a.signIn.lists, a.signIn.tenants = nil, nil, nil
 	return errors.Join(errs...)
 }
 

@@ -91,9 +91,9 @@ func (s *signIn) open(b *browser, r *http.Request) (*session.Session, *Refusal) 
 		return nil, refuseMultipleTokens()
 	case found == nil:
 		return nil, refuseNoSession()
-	case s.app.await(r.Context(), s.timeout) != nil:
+	case s.lists.await(r.Context(), s.timeout) != nil:
 		return found, refuseTenantUnavailable(time.Second)
-	case s.app.revokedSession(found):
+	case s.hasEnded(found):
 		s.cutOff(found)
 		return found, refuseEnded(ReasonSessionEnded)
 	}
