@@ -56,6 +56,14 @@ type signInSite struct {
 
 	// Obstacles are what keeps the endpoints from answering.
 	Obstacles []string `json:"obstacles,omitempty"`
+
+	listen []string // the addresses of its server
+}
+
+// isSameAs reports whether two are one site. The same host on another port is
+// another one.
+func (s *signInSite) isSameAs(other *signInSite) bool {
+	return s.Host == other.Host && slices.Equal(s.listen, other.listen)
 }
 
 // configChecker goes through the logto_auth handlers of a config.
@@ -148,7 +156,7 @@ func (c *configChecker) signIn(server siteServer, reach reach, s *signIn) error 
 	}
 	for _, host := range hosts {
 		site := server.signInSite(host, s)
-		if slices.ContainsFunc(report.Sites, func(known *signInSite) bool { return known.Host == site.Host }) {
+		if slices.ContainsFunc(report.Sites, site.isSameAs) {
 			continue // another logto_auth of the same site, with the same path
 		}
 		if err := c.endpoints(server, site, host, s); err != nil {
@@ -190,7 +198,7 @@ func testApplication(ctx context.Context, app *application) (problem string) {
 
 // signInSite tells what to register for a host, which is empty for all hosts.
 func (s siteServer) signInSite(host string, in *signIn) *signInSite {
-	site := &signInSite{Host: cmp.Or(host, "all hosts"), RedirectURIs: []string{}, PostSignOutURIs: []string{}}
+	site := &signInSite{Host: cmp.Or(host, "all hosts"), RedirectURIs: []string{}, PostSignOutURIs: []string{}, listen: s.Listen}
 	add := func(origin string) {
 		signedOut := in.SignedOut
 		if signedOut == "" {

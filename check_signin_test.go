@@ -113,6 +113,19 @@ func TestCheckTellsWhatToRegister(t *testing.T) {
 			t.Errorf("%+v", report.SignIns[0].Sites)
 		}
 	})
+	// A browser asks each port for itself, and Logto for each redirect URI.
+	t.Run("two ports", func(t *testing.T) {
+		caddyfile := site("http://localhost:8080", "") + strings.Replace(site("http://localhost:8081", "signed_out /bye"), "logto_auth", "redir /.logto/* /x\nlogto_auth", 1)
+		code, report, text := checkCaddyfile(t, caddyfile, appSecret)
+		if sites := report.SignIns[0].Sites; code != 1 || len(sites) != 2 || len(sites[0].Obstacles) != 0 || len(sites[1].Obstacles) != 1 {
+			t.Errorf("exit code %d: %+v", code, sites)
+		}
+		for _, want := range []string{"http://localhost:8080/.logto/callback", "http://localhost:8081/.logto/callback", "http://localhost:8081/bye"} {
+			if !strings.Contains(text, want+"\n") {
+				t.Errorf("it does not tell %q:\n%s", want, text)
+			}
+		}
+	})
 }
 
 func TestCheckTellsWhatKeepsTheEndpoints(t *testing.T) {
