@@ -33,13 +33,11 @@ soak: ## Ten minutes of mixed traffic, rotations, faults and reloads; SOAK=1h fo
 
 CORE := jws.go validator.go authinfo.go requirements.go organization.go refusal.go responder.go
 CORE_FIELDS := header.go connection.go spelling.go plain.go
-CORE_JSON := walk.go value.go members.go
 CORE_KEYS := select.go set.go wait.go refresh.go config.go jwk.go jwks.go discovery.go
 
 mutate: ## What the tests of the security core would not notice
 	go run -C internal/mutate . -dir ../.. $(CORE)
 	go run -C internal/mutate . -dir ../fields $(CORE_FIELDS)
-	go run -C internal/mutate . -dir ../jsonobject $(CORE_JSON)
 	go run -C internal/mutate . -dir ../keys $(CORE_KEYS)
 
 bench: ## Benchmarks, compared with bench.old.txt where that exists

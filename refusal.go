@@ -196,7 +196,9 @@ func (r *Refusal) condemnsToken() bool {
 // The refusals that say the same to everybody. They are shared between requests
 // and never changed: whoever sends bad tokens decides how many are needed, and
 // responders render their challenges in advance.
-var ( //nolint:errname // as with Refusal
+//
+//nolint:errname // as with Refusal
+var (
 	refusedMissingToken = constant(&Refusal{Reason: ReasonMissingToken, Status: http.StatusUnauthorized, Text: textMissingToken})
 	refusedScheme       = constant(&Refusal{Reason: ReasonUnsupportedScheme, Status: http.StatusUnauthorized, Text: textUnsupportedScheme})
 	refusedTooLarge     = constant(refuseToken(ReasonTokenTooLarge, "The token is larger than 16 KiB", ""))
