@@ -118,7 +118,8 @@ func (s Site) ClearFlow() string { return s.setCookie(s.flow, "", 0) }
 // setCookie writes the attributes out. A cookie that is cleared needs them
 // too: without Secure and Path a browser refuses the name's prefix.
 func (s Site) setCookie(name, value string, maxAge time.Duration) string {
-	seconds := int64(min(max(maxAge, 0), maxCookieAge) / time.Second)
+	// Rounded up: else a session that lasts a day has a cookie for a second less.
+	seconds := int64((min(max(maxAge, 0), maxCookieAge) + time.Second - 1) / time.Second)
 	cookie := name + "=" + value + "; Path=/; Max-Age=" + strconv.FormatInt(seconds, 10) + "; HttpOnly"
 	if s.secure {
 		cookie += "; Secure"

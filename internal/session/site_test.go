@@ -55,7 +55,7 @@ func TestSetCookieHeaders(t *testing.T) {
 	}
 	for want, got := range map[string]string{
 		"__Host-Http-logto-session-8443=v; Path=/; Max-Age=86400; HttpOnly; Secure; SameSite=Lax":    site.SetSession("v", 24*time.Hour),
-		"__Host-Http-logto-session-8443=v; Path=/; Max-Age=1; HttpOnly; Secure; SameSite=Lax":        site.SetSession("v", 1999*time.Millisecond),
+		"__Host-Http-logto-session-8443=v; Path=/; Max-Age=2; HttpOnly; Secure; SameSite=Lax":        site.SetSession("v", 1001*time.Millisecond),
 		"__Host-Http-logto-session-8443=v; Path=/; Max-Age=34560000; HttpOnly; Secure; SameSite=Lax": site.SetSession("v", 9999*24*time.Hour),
 		"__Host-Http-logto-session-8443=v; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Lax":        site.SetSession("v", -time.Hour),
 		"__Host-Http-logto-session-8443=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Lax":         site.ClearSession(),
