@@ -48,7 +48,7 @@ func signInHandler(tb testing.TB, identity bool) (h *Handler, cookie string) {
 	now := time.Now().Unix()
 	id := &idToken{AuthInfo: mustDecode(tb, fmt.Sprintf(`{"sub":"alice","iss":%q,"aud":%q,"exp":%d,"iat":%d,"name":"Alice","roles":["reader"]}`,
 		tenant.Issuer(), testApp, now+3600, now))}
-	state := session.State{Scopes: h.signIn.wanted().scopes, Resources: h.signIn.wanted().resources, Resource: h.signIn.wanted().resource}
+	state := session.State{Scopes: h.signIn.wanted().scopes, Resources: h.signIn.wanted().resources, Resource: h.signIn.wanted().resource, Identity: identity}
 	fitted, err := h.signIn.newSession(tokenendpoint.Tokens{
 		AccessToken:  tenant.Token(devtenant.TokenRequest{Subject: "alice", ClientID: testApp, Resource: testAPI, Scope: "read:products"}),
 		RefreshToken: "vE3kq8mB5nW2xR7tY9uI4oP1aS6dF0gH",

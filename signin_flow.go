@@ -50,7 +50,7 @@ func (s *signIn) begin(w http.ResponseWriter, r *http.Request, state *requestSta
 		asks = asks.and(old.Scopes, old.Resources)
 	}
 	started := flow.NewState(now, s.app.issuer, s.redirectURI(at), begins.returnPath)
-	started.Again = begins.again
+	started.Again, started.Identity = begins.again, s.identity
 	started.Resource, started.Scopes, started.Resources = asks.resource, asks.scopes, asks.resources
 	sealed, err := s.app.ring.SealState(at.Site, started)
 	if err != nil {
@@ -307,7 +307,7 @@ func (s *signIn) newSession(tokens tokenendpoint.Tokens, id *idToken, started se
 	target := session.Target{Resource: started.Resource}
 	// A site with organizations gets its first token by a refresh: Logto ignores
 	// organization_id with a code.
-	if s.identity || started.Resource != "" {
+	if started.Identity || started.Resource != "" {
 		token, err := s.app.sessionToken(tokens, id, target)
 		if err != nil {
 			return nil, err

@@ -77,6 +77,27 @@ www.example.com {
 	}
 }
 
+// The callback comes to the first logto_auth, which may need something else than
+// the one that started the sign-in.
+func TestIdentityBesideAnAPIWithoutARefreshToken(t *testing.T) {
+	const auth = "logto_auth PATH {\nendpoint TENANT\nSETTINGS\nSIGN_IN {\noffline off\n}\n}\n"
+	an := func(path, settings string) string {
+		return strings.NewReplacer("PATH", path, "SETTINGS", settings).Replace(auth)
+	}
+	for name, directives := range map[string]string{
+		"the API first":      an("/api/*", "audience "+testAPI) + an("/page", ""),
+		"the identity first": an("/page", "") + an("/api/*", "audience "+testAPI),
+	} {
+		for _, path := range []string{"/page", "/api/x"} {
+			p := newMembers(t, "www.example.com {\n"+directives+"respond \"hello {http.auth.user.id}\"\n}\n").browser()
+			page, signIns := p.visit(path, alice)
+			if page.StatusCode != http.StatusOK || page.Body != "hello alice" || signIns != 1 {
+				t.Errorf("%s, %s: %d %s after %d sign-ins", name, path, page.StatusCode, page.Body, signIns)
+			}
+		}
+	}
+}
+
 // A host's cookies cannot tell two apps apart.
 func TestTwoAppsInOneSiteAreAnError(t *testing.T) {
 	m := newMembers(t, smallest)

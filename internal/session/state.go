@@ -16,6 +16,12 @@ var (
 	ErrStateTooLong = errors.New("the state of the sign-in is too long for an address: it asks for too many scopes and resources")
 )
 
+// What the flags of a sealed state say.
+const (
+	stateAgain = 1 << iota
+	stateIdentity
+)
+
 // State goes with a browser to Logto and comes back with the callback. It is
 // sealed: an address is seen by logs and other pages.
 type State struct {
@@ -33,6 +39,9 @@ type State struct {
 	// the one that started, and to another process with another config.
 	Resource          string
 	Scopes, Resources []string
+	// Identity says that the site which started knows people by the claims of
+	// their ID token. The one that the callback comes to may need a token.
+	Identity bool
 	// Again says that this sign-in is the second attempt of one whose state
 	// came back to a browser with another flow. There is no third.
 	Again bool
@@ -61,11 +70,14 @@ func (k *KeyRing) SealState(site Site, s State) (string, error) {
 	w.text(s.ReturnPath)
 	w.text(s.Issuer)
 	w.text(s.RedirectURI)
-	again := int64(0)
+	flags := int64(0)
 	if s.Again {
-		again = 1
+		flags |= stateAgain
 	}
-	w.number(again)
+	if s.Identity {
+		flags |= stateIdentity
+	}
+	w.number(flags)
 	w.text(s.Resource)
 	w.list(s.Scopes)
 	w.list(s.Resources)
@@ -93,9 +105,10 @@ func (k *KeyRing) OpenState(site Site, text, issuer, redirectURI string, now tim
 		id: string(r.octets(idSize)), bindingHash: string(r.octets(bindingSize)), started: r.time(),
 		ReturnPath: r.text(), Issuer: r.text(), RedirectURI: r.text(),
 	}
-	again := r.number()
+	flags := r.number()
 	s.Resource, s.Scopes, s.Resources = r.text(), r.list(), r.list()
-	if s.Again = again == 1; again > 1 || !r.ended() || s.Issuer != issuer || s.RedirectURI != redirectURI {
+	s.Again, s.Identity = flags&stateAgain != 0, flags&stateIdentity != 0
+	if flags > stateAgain|stateIdentity || !r.ended() || s.Issuer != issuer || s.RedirectURI != redirectURI {
 		return State{}, ErrState
 	}
 	if now.Sub(s.started) > flowLifetime {

@@ -20,6 +20,8 @@ func TestStates(t *testing.T) {
 	state.Resources = []string{"https://api.example.com", "urn:logto:resource:organizations"}
 	again := state
 	again.Again = true
+	identity := again
+	identity.Identity = true
 	text := mustSealState(t, ring, site, state)
 	for _, test := range []struct {
 		name             string
@@ -31,6 +33,7 @@ func TestStates(t *testing.T) {
 	}{
 		{"at once", text, site, testIssuer, testRedirect, testTime, nil},
 		{"again", mustSealState(t, ring, site, again), site, testIssuer, testRedirect, testTime, nil},
+		{"of an identity, again", mustSealState(t, ring, site, identity), site, testIssuer, testRedirect, testTime, nil},
 		{"after an hour", text, site, testIssuer, testRedirect, testTime.Add(time.Hour), nil},
 		{"after more than an hour", text, site, testIssuer, testRedirect, testTime.Add(time.Hour + time.Millisecond), ErrStateExpired},
 		{"of another site", text, testSite(t, "app.example.com"), testIssuer, testRedirect, testTime, ErrState},
@@ -54,7 +57,7 @@ func TestStates(t *testing.T) {
 			continue
 		}
 		want := state
-		want.Again = test.name == "again"
+		want.Again, want.Identity = strings.HasSuffix(test.name, "again"), strings.HasPrefix(test.name, "of an identity")
 		if !reflect.DeepEqual(got, want) || got.ID() != state.ID() || !flow.Started(got) {
 			t.Errorf("%s: it is %+v", test.name, got)
 		}
