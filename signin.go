@@ -356,7 +356,7 @@ func acceptsHTML(accept []string) bool {
 // issuerEndpoint is an address at Logto for browsers. Discovery is not asked:
 // its endpoints follow the Host of whoever asks.
 func (s *signIn) issuerEndpoint(path string, query url.Values) string {
-	return s.app.issuer + path + "?" + query.Encode()
+	return strings.TrimSuffix(s.app.issuer, "/") + path + "?" + query.Encode()
 }
 
 // applicationSettings is what applications are made of, besides the app's own settings.

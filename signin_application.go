@@ -217,7 +217,7 @@ func newApplication(s *applicationSettings, shared *endings) (*application, erro
 	a.life, a.end = context.WithCancel(context.Background())
 	// Discovery's endpoints follow the Host of the request that asked for them,
 	// so they are not used.
-	base := a.issuer
+	base := strings.TrimSuffix(a.issuer, "/")
 	if s.config.Endpoint != "" {
 		base = s.config.Endpoint + keys.IssuerPath
 	}

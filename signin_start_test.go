@@ -118,3 +118,23 @@ func TestSignInUsesTheFirstIssuer(t *testing.T) {
 		t.Errorf("sign-out: %d %s", out.StatusCode, got)
 	}
 }
+
+// `iss` is compared as it is, but the addresses of an issuer that ends in a
+// slash have no two of them (as OpenID Connect Discovery section 4 has it).
+func TestIssuerThatEndsInASlash(t *testing.T) {
+	m := newMembers(t, strings.Replace(smallest, "endpoint TENANT", "issuer TENANT/oidc/\n\t\tjwks_uri TENANT/oidc/jwks", 1))
+	p := m.browser()
+	started, err := url.Parse(p.start("/page"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	callback := "/.logto/callback?" + url.Values{"code": {"x"}, "state": started.Query()["state"], "iss": {m.tenant.Issuer() + "/"}}.Encode()
+	showsPage(t, "a made-up code", p.open(callback), http.StatusBadRequest, ReasonSignInRefused)
+	if got := m.tenant.Counts().Exchanges; got != 1 {
+		t.Errorf("%d codes came to the token endpoint", got)
+	}
+	out := p.open("/.logto/sign-out")
+	if got := out.Header.Get("Location"); !strings.HasPrefix(got, m.tenant.Issuer()+"/session/end?") {
+		t.Errorf("sign-out: %d %s", out.StatusCode, got)
+	}
+}
