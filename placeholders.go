@@ -97,7 +97,7 @@ var userValues = map[string]func(s *requestState, info *AuthInfo) string{
 		if s.session == nil {
 			return ""
 		}
-		return rfc3339(s.handler.signIn.expiresAt(s.session))
+		return rfc3339(s.handler.signIn.endsAt(s.session))
 	},
 	"expires_at": func(s *requestState, info *AuthInfo) string {
 		if s.info == nil {

@@ -321,7 +321,7 @@ func (s *signIn) beginsFor(state *requestState, r *http.Request, refusal *Refusa
 	if !refusal.lacksSession() && !s.signInAgain(b, refusal, needed, s.handler.now()) {
 		return beginning{}, false
 	}
-	return beginning{returnPath: s.returnPath(r), needed: needed}, true
+	return beginning{returnPath: s.returnPath(r), needed: needed, refused: refusal.lacksSession()}, true
 }
 
 // isPrefetch reports whether a browser only prepares for a navigation that may

@@ -230,6 +230,37 @@ func TestSignInLoopEndsWithThePage(t *testing.T) {
 	p.signIn("/page", alice)
 }
 
+// A session that looks good but gets no request in is no admitted one, however
+// it fails.
+func TestSessionThatIsNeverAdmittedEndsWithTheLoopPage(t *testing.T) {
+	for name, test := range map[string]struct {
+		settings, signIn string
+		fault            func(*members) devtenant.Fault
+	}{
+		"the token has expired as it comes": {"audience " + testAPI, "offline off", func(m *members) devtenant.Fault {
+			return devtenant.AlterTokens(func(response map[string]any) {
+				token, expired := tokenFor(alice), systemClock().Add(-time.Minute).Unix()
+				token.Extra = map[string]any{"exp": expired, "iat": expired - 60}
+				response["access_token"] = m.tenant.Token(token)
+			})
+		}},
+		"each refresh is refused at once": {"organization acme", "", func(*members) devtenant.Fault {
+			return devtenant.ForGrant("refresh_token", devtenant.Refused(http.StatusBadRequest, "invalid_grant", ""))
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMembers(t, within(test.settings, test.signIn)+"respond ok\n}")
+			m.tenant.SetTokenFault(test.fault(m))
+			p := m.browser()
+			for range 5 {
+				goesTo(t, "a sign-in", p.open(p.callback(p.start("/page"), alice)), http.StatusSeeOther, "/page")
+			}
+			showsPage(t, "the fifth start in a row", p.open("/page"), http.StatusBadRequest, ReasonSignInLoop)
+			showsPage(t, "a start from the page", p.open("/.logto/sign-in?return_to=%2Fpage"), http.StatusBadRequest, ReasonSignInLoop)
+		})
+	}
+}
+
 // Starts alone never count: who opens many tabs and signs in in none of them,
 // or whose session was admitted in between, goes round nowhere.
 func TestSignInLoopCountsSuccessesOnly(t *testing.T) {

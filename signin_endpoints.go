@@ -175,7 +175,7 @@ func (s *signIn) serveSession(w http.ResponseWriter, r *http.Request, state *req
 		Scopes         []string `json:"scopes"`
 		ExpiresAt      *string  `json:"expires_at"`
 		SessionExpires string   `json:"session_expires_at"`
-	}{Subject: found.Subject, Type: "user", Scopes: []string{}, SessionExpires: rfc3339(s.expiresAt(found))}
+	}{Subject: found.Subject, Type: "user", Scopes: []string{}, SessionExpires: rfc3339(s.endsAt(found))}
 	if info, organization := s.known(found, r); info != nil {
 		summary.Scopes = append(summary.Scopes, info.Scopes...)
 		if organization != "" {

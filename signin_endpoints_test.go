@@ -177,3 +177,26 @@ func TestSessionEndpointIsNoActivity(t *testing.T) {
 		t.Errorf("%d refreshes", got)
 	}
 }
+
+// Without a refresh token the session ends with its token, and a page that asks
+// hears so: not only when its next request is refused.
+func TestSessionEndpointKnowsTheEndOfTheToken(t *testing.T) {
+	for name, settings := range map[string]string{"an identity": "", "an API": "audience " + testAPI} {
+		t.Run(name, func(t *testing.T) {
+			p := newMembers(t, within(settings, "offline off")+"respond \"{http.auth.user.expires_at}|{http.auth.user.session_expires_at}\"\n}").browser()
+			p.signIn("/", alice)
+			expires, ends, _ := strings.Cut(p.fetch("/").Body, "|")
+			if expires != ends {
+				t.Errorf("the token expires at %s and the session at %s", expires, ends)
+			}
+			want := `"expires_at":"` + expires + `","session_expires_at":"` + expires + `"}`
+			if answer := p.fetch("/.logto/session"); answer.StatusCode != http.StatusOK || !strings.HasSuffix(answer.Body, want) {
+				t.Errorf("%d %s, want …%s", answer.StatusCode, answer.Body, want)
+			}
+			pass(t, time.Hour+time.Second)
+			if answer := p.fetch("/.logto/session"); answer.StatusCode != http.StatusUnauthorized || answer.Body != refusedWith("Session ended") {
+				t.Errorf("after that: %d %s", answer.StatusCode, answer.Body)
+			}
+		})
+	}
+}

@@ -21,6 +21,10 @@ type beginning struct {
 	// needed are scopes that the site asks for besides what it is known to.
 	needed []string
 
+	// refused says that the request that leads here was refused for want of a
+	// session, whatever its cookie looked like before.
+	refused bool
+
 	// again says that it is the second attempt of one whose state came back to
 	// a browser with another flow.
 	again bool
@@ -30,7 +34,7 @@ type beginning struct {
 func (s *signIn) begin(w http.ResponseWriter, r *http.Request, state *requestState, begins beginning) error {
 	state.redirected = true
 	b := state.browser
-	old := s.goodSession(b, r)
+	old, over := s.find(b, r)
 	at, err := s.origin(r)
 	if err != nil {
 		return s.show(w, r, state, pageInsecure)
@@ -40,13 +44,13 @@ func (s *signIn) begin(w http.ResponseWriter, r *http.Request, state *requestSta
 	}
 	now := s.handler.now()
 	flow, _ := s.app.ring.FindFlow(at.Site, b.cookies)
-	if flow, err = flow.Start(now, old != nil); err != nil {
+	if flow, err = flow.Start(now, over == nil && !begins.refused); err != nil {
 		metrics.signIns.WithLabelValues(string(ReasonSignInLoop)).Inc()
 		return s.show(w, r, state, pageLoop)
 	}
 	asks := s.wanted()
 	asks.scopes = mergeScopes(asks.scopes, begins.needed)
-	if old != nil {
+	if over == nil || over.Detail == detailNoRefreshToken {
 		asks = asks.and(old.Scopes, old.Resources)
 	}
 	started := flow.NewState(now, s.app.issuer, s.redirectURI(at), begins.returnPath)

@@ -71,10 +71,17 @@ func (s *signIn) find(b *browser, r *http.Request) (*session.Session, *Refusal) 
 	}
 	// Another sign_in of the app may have another lifetime. A session that is good
 	// as the request comes is good for it, however long it has to wait for a token.
-	if b.refusal == nil && !b.came.Before(s.expiresAt(b.cookie)) {
+	switch {
+	case b.refusal != nil:
+		return b.cookie, b.refusal
+	case !b.came.Before(s.expiresAt(b.cookie)):
 		return b.cookie, refuseEnded(ReasonSessionExpired)
+	case !b.came.Before(s.endsAt(b.cookie)):
+		refusal := refuseEnded(ReasonSessionExpired)
+		refusal.Detail = detailNoRefreshToken
+		return b.cookie, refusal
 	}
-	return b.cookie, b.refusal
+	return b.cookie, nil
 }
 
 // open opens the session's cookie and judges whether it has been ended. With a
@@ -102,6 +109,19 @@ func (s *signIn) open(b *browser, r *http.Request) (*session.Session, *Refusal) 
 
 func (s *signIn) expiresAt(of *session.Session) time.Time {
 	return of.ExpiresAt(time.Duration(s.Lifetime), time.Duration(s.Idle))
+}
+
+// endsAt is when a session is over if nothing more is requested in it: without
+// a refresh token it ends with its token.
+func (s *signIn) endsAt(of *session.Session) time.Time {
+	ends := s.expiresAt(of)
+	if of.RefreshToken != "" {
+		return ends // as nearly always
+	}
+	if last, ok := s.app.refresher.EndsWithToken(of); ok && last.Before(ends) {
+		return last
+	}
+	return ends
 }
 
 // goodSession returns the session that the browser shows if it has not ended,

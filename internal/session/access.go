@@ -45,6 +45,23 @@ func (r *Refresher) Peek(cookie *Session, target Target) (Token, *Session) {
 	return known.token(cookie, target, Token{}), known.newer(cookie)
 }
 
+// EndsWithToken is when a session is over that has no refresh token: when the
+// last of its tokens expires. It reports false for one that can get other
+// tokens, and for one of which no token is known.
+func (r *Refresher) EndsWithToken(cookie *Session) (time.Time, bool) {
+	known := r.record(cookie.ID)
+	if known.newer(cookie).RefreshToken != "" {
+		return time.Time{}, false
+	}
+	last := cookie.Token.ExpiresAt
+	if known != nil {
+		for _, token := range known.tokens {
+			last = max(last, token.ExpiresAt)
+		}
+	}
+	return time.Unix(last, 0), last != 0
+}
+
 // accessBut is Access with a token that is as good as none. It may be zero.
 func (r *Refresher) accessBut(ctx context.Context, cookie *Session, target Target, refused Token) (Access, error) {
 	now := r.Now()
