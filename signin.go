@@ -117,7 +117,7 @@ func (h *Handler) newSignIn(app *App, settings applicationSettings) (*signIn, er
 		return nil, err
 	}
 	s.pages = newPages(s.Path, originOf(s.app.issuer), originOf(s.SignedOut))
-	s.wanted = sync.OnceValue(func() asking { return s.ask(app.requiredBy(h)) })
+	s.wanted = sync.OnceValue(func() asking { return s.ask(app.requiredBy(h), app.claimsBeside(h)) })
 	return s, nil
 }
 
@@ -131,8 +131,9 @@ func originOf(address string) string {
 }
 
 // ask puts together what a sign-in asks for: what this logto_auth checks, and
-// the logto_require lines of the site.
-func (s *signIn) ask(required asked) asking {
+// the logto_require lines of the site. The claims beside are those that the
+// others of the app name: each of them may be the one that writes the cookie.
+func (s *signIn) ask(required asked, beside []string) asking {
 	h := s.handler
 	scopes := []string{scopeOpenID}
 	if *s.Offline {
@@ -142,8 +143,9 @@ func (s *signIn) ask(required asked) asking {
 	var a asking
 	switch model := h.requirements.model; {
 	case s.identity:
-		a.claims = s.namedClaims(required.claims)
-		scopes = mergeScopes(scopes, scopesOfClaims(a.claims))
+		own := s.handler.namedClaims(required.claims)
+		scopes = mergeScopes(scopes, scopesOfClaims(own))
+		beside = mergeScopes(own, beside)
 	case model == modelOrganization:
 		a.resources = []string{resourceOrganizations}
 	default:
@@ -158,7 +160,7 @@ func (s *signIn) ask(required asked) asking {
 	if h.requirements.organization.asked() || required.organization {
 		scopes = mergeScopes(scopes, []string{scopeOrganizations})
 	}
-	a.scopes, a.targetResources = scopes, a.resources
+	a.scopes, a.targetResources, a.claims = scopes, a.resources, beside
 	return a
 }
 
@@ -181,18 +183,21 @@ func (a asking) and(scopes, resources []string) asking {
 }
 
 // namedClaims are those that identities need, and those that the rules name.
-func (s *signIn) namedClaims(required []string) []string {
+func (h *Handler) namedClaims(required []string) []string {
 	names := []string{"iss", "aud", "exp", "iat"}
-	for _, claim := range s.handler.requirements.claims {
-		names = append(names, claim.path[0])
-	}
-	for _, header := range s.handler.identity {
-		names = append(names, header.claim[0])
-	}
-	for _, path := range required {
+	add := func(path string) {
 		if segments, err := jsonobject.ParsePath(path); err == nil {
 			names = append(names, segments[0])
 		}
+	}
+	for _, claim := range h.Claims {
+		add(claim.Path)
+	}
+	for _, header := range h.ForwardClaims {
+		add(header.Claim)
+	}
+	for _, path := range required {
+		add(path)
 	}
 	return names
 }

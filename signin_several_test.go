@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/caddy-logto/caddy-logto-auth/internal/caddytest"
+	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
 )
 
 // Several logto_auth of one app have one session, and a token each.
@@ -95,6 +96,34 @@ func TestIdentityBesideAnAPIWithoutARefreshToken(t *testing.T) {
 				t.Errorf("%s, %s: %d %s after %d sign-ins", name, path, page.StatusCode, page.Body, signIns)
 			}
 		}
+	}
+}
+
+// Whichever logto_auth writes the cookie, the claims that another one needs are
+// not left out for those that none does.
+func TestClaimsThatAnotherLogtoAuthNamesAreKept(t *testing.T) {
+	const auth = "logto_auth PATH {\nendpoint TENANT\nSETTINGS\nSIGN_IN\n}\n"
+	an := func(path, settings string) string {
+		return strings.NewReplacer("PATH", path, "SETTINGS", settings).Replace(auth)
+	}
+	needs := an("/roles*", "claim organization_roles organization1:member")
+	for name, directives := range map[string]string{
+		"an identity first": an("/page", "") + needs, "an identity last": needs + an("/page", ""),
+		"an API first": an("/page", "audience "+testAPI) + needs, "an API last": needs + an("/page", "audience "+testAPI),
+		"logto_require": an("", "") + an("/page", "") + "logto_require /roles* {\nclaim organization_roles organization1:member\n}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newMembers(t, "www.example.com {\n"+directives+"respond ok\n}\n").browser()
+			p.tenant.SetTokenFault(devtenant.ManyOrganizations(90)) // of which the cookie holds the roles or the names
+			if page, _ := p.visit("/roles", alice); page.StatusCode != http.StatusOK {
+				t.Errorf("signed in: %d %s", page.StatusCode, page.Body)
+			}
+			pass(t, 50*time.Minute)
+			p.visit("/page", alice)
+			if answer := p.fetch("/roles"); answer.StatusCode != http.StatusOK {
+				t.Errorf("after a refresh: %d %s", answer.StatusCode, answer.Body)
+			}
+		})
 	}
 }
 

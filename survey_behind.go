@@ -271,3 +271,19 @@ func (a *App) requiredBy(h *Handler) asked {
 	}
 	return own
 }
+
+// claimsBeside are the claims that the sign_in of h's app name where the ID token
+// is the identity, h's own included. A browser has one cookie for all of them.
+func (a *App) claimsBeside(h *Handler) []string {
+	own := slices.IndexFunc(a.auths, func(auth *foundAuth) bool { return auth.written == h.written })
+	if own < 0 {
+		return nil
+	}
+	var names []string
+	for _, auth := range a.auths {
+		if auth.settings.identityMode() && auth.settings.SignIn.ClientID == a.auths[own].settings.SignIn.ClientID {
+			names = mergeScopes(names, auth.settings.namedClaims(auth.behind.claims))
+		}
+	}
+	return names
+}
