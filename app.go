@@ -63,6 +63,10 @@ type App struct {
 	surveyed  sync.Once
 	surveyErr error
 	auths     []*foundAuth // every logto_auth of the config
+
+	// provisioned are the handlers with endpoints, by what is written of them.
+	// It does not change any more when the config is loaded.
+	provisioned map[string]*Handler
 }
 
 // CaddyModule returns the Caddy module information.
@@ -104,6 +108,16 @@ func (a *App) tenant(cfg keys.Config, cacheSize int) (*tenant, error) {
 	}
 	a.held[key] = t
 	return t, nil
+}
+
+// provision notes a handler with endpoints, for others that are asked for them.
+func (a *App) provision(h *Handler) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.provisioned == nil {
+		a.provisioned = make(map[string]*Handler)
+	}
+	a.provisioned[h.written] = h
 }
 
 // Start implements caddy.App: the config is live, and fetching begins. Key

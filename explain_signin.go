@@ -148,8 +148,11 @@ func (h *Handler) below(r *http.Request) *explanation {
 	}
 	told := &explanation{Directive: authDirective, Outcome: verdictEndpoint, Endpoint: r.Method + " " + h.ownPath + "/" + name}
 	found, known := h.endpoint(name)
+	if other := h.companion(r, name); other != nil {
+		found, known = other.settings.endpoint(name)
+	}
 	var err error
-	if found.personal {
+	if found.personal && h.signIn != nil {
 		_, err = h.signIn.origin(r)
 	}
 	switch {

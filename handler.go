@@ -29,6 +29,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	if h.ownPath != "" {
 		if name, below := belowPath(r, h.ownPath); below {
+			if other := h.companion(r, name); other != nil && h.app.provisioned[other.written] != nil {
+				return h.app.provisioned[other.written].ServeHTTP(w, r, next)
+			}
 			return h.serveEndpoint(w, r, state, name)
 		}
 	}

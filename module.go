@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -255,6 +256,11 @@ type Handler struct {
 	// empty if there are none.
 	ownPath string
 
+	// app and companions find other logto_auth with endpoints; nil where the
+	// handler has none itself.
+	app        *App
+	companions func() []*foundAuth
+
 	// endpointsOnly says that this handler answers the endpoints of sign_in for
 	// a logto_auth of the site.
 	endpointsOnly bool
@@ -402,7 +408,11 @@ func (h *Handler) provisionValidator(ctx caddy.Context) error {
 			return err
 		}
 	}
-	h.ownPath = h.endpointsPath()
+	if h.ownPath = h.endpointsPath(); h.ownPath != "" {
+		h.app = app.(*App)
+		h.app.provision(h)
+		h.companions = sync.OnceValue(func() []*foundAuth { return h.app.companionsOf(h) })
+	}
 	if h.Revocation != nil {
 		if h.revocations, err = h.newRevocations(app.(*App), &cfg); err != nil {
 			return err

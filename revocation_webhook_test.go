@@ -348,3 +348,64 @@ func TestWebhookWhereverTheDirectiveIs(t *testing.T) {
 		})
 	}
 }
+
+// Where one logto_auth of a site takes webhooks and another one signs people in,
+// each endpoint answers, in whatever order they are written.
+func TestWebhookBesideAnotherSignIn(t *testing.T) {
+	const (
+		people   = "logto_auth /pages* {\nendpoint TENANT\nSIGN_IN\n}\n"
+		programs = "logto_auth /api* {\nendpoint TENANT\naudience https://api.example.com\nrevocation {\nwebhook_secret " + hookKey + "\n}\n}\n"
+		both     = "logto_auth {\nendpoint TENANT\nSIGN_IN\nrevocation {\nwebhook_secret " + hookKey + "\n}\n}\n"
+	)
+	for name, lines := range map[string]string{
+		"webhook first":     programs + people,
+		"sign_in first":     people + programs,
+		"sign_in twice":     people + both,
+		"in other handles":  "handle /api* {\n" + programs + "}\nhandle {\n" + people + "}\n",
+		"with another host": programs + people + "}\nother.example.com {\n" + people,
+	} {
+		t.Run(name, func(t *testing.T) {
+			sites := testHost + " {\n" + lines + "respond ok\n}\n"
+			m := newMembers(t, sites)
+			octets := encoded(t, m.tenant.DeletionEvent(alice))
+			ask := func(method, host, path string) int {
+				return m.Get(path, caddytest.Method(method), caddytest.Header("Host", host), caddytest.Header(signatureHeader, hookSignature(octets)), body(octets)).StatusCode
+			}
+			for path, want := range map[string]int{"/.logto/webhook": 204, "/.logto/back-channel-logout": 400, "/.logto/sign-out": 303, "/.logto/webhooks": 404} {
+				if got := ask(http.MethodPost, testHost, path); got != want {
+					t.Errorf("POST %s: %d, want %d", path, got, want)
+				}
+			}
+			if len(m.listed()) != 1 {
+				t.Errorf("listed are %v", m.listed())
+			}
+			if got := ask(http.MethodGet, testHost, "/.logto/session"); got != http.StatusUnauthorized {
+				t.Errorf("GET session: %d", got)
+			}
+			if got := ask(http.MethodPut, testHost, "/.logto/webhook"); got != http.StatusMethodNotAllowed {
+				t.Errorf("PUT webhook: %d", got)
+			}
+			p := m.browser()
+			p.signIn("/pages", bob)
+			// A site without a webhook takes none, though its sign_in is written alike.
+			if strings.Contains(sites, "other.example.com") {
+				if got := ask(http.MethodPost, "other.example.com", "/.logto/webhook"); got != http.StatusNotFound {
+					t.Errorf("another host's webhook: %d", got)
+				}
+			}
+			for path, want := range map[string]string{"/.logto/callback": endpointHints["callback"], "/.logto/webhook": "the endpoint takes POST"} {
+				original, err := parseQuestion("https://"+testHost+path, http.MethodGet)
+				if err != nil {
+					t.Fatal(err)
+				}
+				said, err := explainConfig(caddytest.Adapt(t, m.text(sites)), m.token(devtenant.TokenRequest{Subject: bob}), original, "", systemClock)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if said.Handlers[0].Outcome != verdictEndpoint || said.Handlers[0].Hint != want {
+					t.Errorf("explain says of %s: %+v", path, said.Handlers[0])
+				}
+			}
+		})
+	}
+}

@@ -88,16 +88,62 @@ func (h *Handler) serveEndpoint(w http.ResponseWriter, r *http.Request, state *r
 	return nil
 }
 
-// endpoint is the endpoint of a name below the handler's path, if it has one.
+// endpoint is the endpoint of a name below the handler's path, if it has one. It
+// need not be provisioned.
 func (h *Handler) endpoint(name string) (found endpoint, ok bool) {
-	if name == webhookName && h.takesWebhooks() {
+	if name == webhookName && h.Revocation != nil && h.Revocation.WebhookSecret != "" {
 		return endpoint{methods: []string{http.MethodPost}}, true
 	}
-	if h.signIn == nil {
+	if h.SignIn == nil {
 		return endpoint{}, false
 	}
 	found, ok = endpoints[name]
 	return found, ok
+}
+
+// companion is another logto_auth of the site that has the endpoint of a name
+// below the same path, if the handler has none: one takes webhooks, the other
+// signs people in. Whichever sees the request first answers for both.
+func (h *Handler) companion(r *http.Request, name string) *foundAuth {
+	if _, own := h.endpoint(name); own || h.companions == nil {
+		return nil
+	}
+	if _, known := endpoints[name]; !known && name != webhookName {
+		return nil
+	}
+	for _, other := range h.companions() {
+		if _, ok := other.settings.endpoint(name); ok && other.sees(r) {
+			return other
+		}
+	}
+	return nil
+}
+
+// sees reports whether a request is for the handler's site: a handler that is
+// written alike may also be in one that has no companion.
+func (a *foundAuth) sees(r *http.Request) bool {
+	server, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if server != nil && !slices.Equal(server.Listen, a.server.Listen) { // explain asks without one
+		return false
+	}
+	return a.reach.includes(r.Host)
+}
+
+// companionsOf are the other logto_auth of a handler's site with endpoints below
+// the same path. They are known once surveySites has run.
+func (a *App) companionsOf(h *Handler) []*foundAuth {
+	var companions []*foundAuth
+	for _, own := range a.auths {
+		if own.written != h.written {
+			continue
+		}
+		for _, other := range a.auths {
+			if other.written != h.written && other.server == own.server && other.reach.meets(own.reach) && other.settings.endpointsPath() == h.ownPath {
+				companions = append(companions, other)
+			}
+		}
+	}
+	return companions
 }
 
 // serve answers a request for one of sign_in's endpoints.

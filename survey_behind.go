@@ -38,6 +38,7 @@ func (a *asked) merge(b asked) {
 type foundAuth struct {
 	written  string   // see Handler.written
 	settings *Handler // as they are written: nothing is expanded
+	server   *surveyedServer
 	reach    reach
 	behind   asked
 }
@@ -198,7 +199,7 @@ func (f *authFinder) handler(raw json.RawMessage, name string, r reach, ran []*f
 		if json.Unmarshal(raw, settings) != nil {
 			return ran
 		}
-		auth := &foundAuth{written: settings.asWritten(), settings: settings, reach: r}
+		auth := &foundAuth{written: settings.asWritten(), settings: settings, server: f.server, reach: r}
 		f.auths = append(f.auths, auth)
 		return append(ran, auth)
 	}
