@@ -187,6 +187,12 @@ func (s *signIn) show(w http.ResponseWriter, r *http.Request, state *requestStat
 	return s.pages.serve(w, r, which)
 }
 
+// refuse turns a request for an endpoint away as any other one, without a page.
+func (s *signIn) refuse(w http.ResponseWriter, r *http.Request, state *requestState, refusal *Refusal) error {
+	state.refusal, state.signInURL = refusal, s.signInURL(r)
+	return s.handler.responder.refuse(w, r, refusal)
+}
+
 // refusal is what a page says, for metrics, placeholders and error routes.
 func (p *page) refusal() *Refusal {
 	return &Refusal{Reason: p.reason, Status: p.status, Text: p.message(), RetryAfter: p.retryAfter, unchallenged: true}
@@ -211,8 +217,7 @@ func (s *signIn) serveSession(w http.ResponseWriter, r *http.Request, state *req
 	header.Set("X-Content-Type-Options", "nosniff")
 	found, refusal := s.find(state.browser, r)
 	if refusal != nil {
-		state.refusal = refusal
-		return s.handler.responder.refuse(w, r, refusal)
+		return s.refuse(w, r, state, refusal)
 	}
 	summary := struct {
 		Subject        string   `json:"sub"`
@@ -274,8 +279,7 @@ func (s *signIn) serveSignOut(w http.ResponseWriter, r *http.Request, state *req
 			refusal = s.ownOrigin.check(r)
 		}
 		if refusal != nil {
-			state.refusal = refusal
-			return s.handler.responder.refuse(w, r, refusal)
+			return s.refuse(w, r, state, refusal)
 		}
 		return s.signOut(w, r, state.browser)
 	}

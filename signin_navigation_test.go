@@ -280,7 +280,7 @@ func TestErrorPagesKnowWhereToSignIn(t *testing.T) {
 		"an encoded path":   {"/%C3%A4%2F", "401 no_session /.logto/sign-in?return_to=%2F%25C3%25A4%252F"},
 		"two slashes":       {"//evil.example", "401 no_session /.logto/sign-in?return_to=%2F"},
 		"a long path":       {"/" + strings.Repeat("a", 2048), "401 no_session /.logto/sign-in?return_to=%2F"},
-		"another's session": {"/.logto/session", "401 no_session "},
+		"another's session": {"/.logto/session", "401 no_session /.logto/sign-in?return_to=%2F"},
 	} {
 		if answer := p.fetch(test.path); !strings.HasPrefix(answer.Body, test.want) {
 			t.Errorf("%s: %d %s, want %s", what, answer.StatusCode, answer.Body, test.want)
@@ -288,6 +288,10 @@ func TestErrorPagesKnowWhereToSignIn(t *testing.T) {
 	}
 	if answer := p.fetch("/form", caddytest.Method("POST")); answer.Body != "401 no_session /.logto/sign-in?return_to=%2F" {
 		t.Errorf("a POST: %d %s", answer.StatusCode, answer.Body)
+	}
+	answer := p.fetch("/.logto/sign-out", caddytest.Method("POST"), headers("Sec-Fetch-Site", "cross-site"))
+	if answer.Body != "403 cross_origin /.logto/sign-in?return_to=%2F" {
+		t.Errorf("a foreign sign-out: %d %s", answer.StatusCode, answer.Body)
 	}
 }
 
