@@ -68,6 +68,11 @@ const (
 const respond401 = "\theader {\n\t\tCache-Control no-store\n\t\tVary Authorization\n\t\tWWW-Authenticate Bearer\n\t\tContent-Type application/json\n\t}\n" +
 	"\trespond `{\"error\":\"Authorization header is missing\"}` 401\n"
 
+// forSession is what an answer to a session's request differs in, and the route
+// for the endpoints of sign_in, made of Caddy's own directives.
+const forSession = "\theader {\n\t\tVary Authorization\n\t\t+Vary Cookie\n\t\tCache-Control private\n\t}\n" +
+	"\t@endpoints path /.logto /.logto/*\n\trespond @endpoints 404\n"
+
 // hot are the few tokens that come again and again: what sites see most. Peers
 // are measured with these.
 var hot = []workload{
@@ -80,6 +85,7 @@ var hot = []workload{
 // handler costs that adds the same Vary, or gives the same answer.
 var yardsticks = []workload{
 	{name: "Caddy's header directive", algorithm: "ES384", instead: "\theader Vary Authorization\n", status: http.StatusOK, tokens: genuine(16)},
+	{name: "Caddy's header and a route, as for a session", algorithm: "ES384", instead: forSession, status: http.StatusOK, tokens: genuine(16)},
 	{name: "Caddy's respond with 401", algorithm: "ES384", instead: respond401, status: http.StatusUnauthorized, tokens: same("")},
 }
 
