@@ -59,12 +59,12 @@ func compare(ctx context.Context, o options, binary, dir string, w workload) (re
 		return result{}, err
 	}
 	defer endTenant()
-	plain, err := newSide(ctx, o, dir, caddy(binary, ""), http.StatusOK)
+	plain, err := newSide(ctx, o, dir, caddy(binary, w.answer()), http.StatusOK)
 	if err != nil {
 		return result{}, err
 	}
 	defer plain.end()
-	protected, err := newSide(ctx, o, dir, caddy(binary, w.directive(tenant)), w.status)
+	protected, err := newSide(ctx, o, dir, caddy(binary, w.directive(tenant)+w.answer()), w.status)
 	if err != nil {
 		return result{}, err
 	}

@@ -93,7 +93,7 @@ func compareFloods(ctx context.Context, o options, binary, dir, algorithm string
 func newCrowd(ctx context.Context, o options, binary, dir, algorithm string, tenant *devtenant.Tenant) (c *crowd, err error) {
 	c = new(crowd)
 	directive := workload{}.directive(tenant)
-	if c.server, err = startServer(ctx, dir, caddy(binary, directive)); err != nil {
+	if c.server, err = startServer(ctx, dir, caddy(binary, directive+respondOK)); err != nil {
 		return nil, err
 	}
 	if c.flooding, err = newClientFrom(ctx, floodAddress, c.addr, floodConnections); err == nil {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -73,12 +74,25 @@ func tryServer(ctx context.Context, dir string, setUp configure) (*server, error
 	return s, nil
 }
 
+// What answers behind the directive: the least that Caddy can do, or a page from
+// a file.
+const (
+	respondOK = "\trespond ok\n"
+	servePage = "\troot {env.XDG_DATA_HOME}\n\tfile_server\n"
+)
+
+// page is the file that [servePage] answers with, at the path of all requests.
+var page = "<!DOCTYPE html><title>Products</title>" + strings.Repeat("<p>A product</p>\n", 250)
+
 // caddy runs a Caddy with one site, whose admin endpoint is a socket file.
 func caddy(binary, site string) configure {
 	return func(ctx context.Context, home, addr string) (*exec.Cmd, error) {
 		config := filepath.Join(home, "Caddyfile")
-		text := fmt.Sprintf("{\n\tadmin unix/%s\n\tpersist_config off\n\tauto_https off\n\tstorage file_system %s\n}\n\nhttp://%s {\n%s\trespond ok\n}\n", adminSocket(home), home, addr, site)
+		text := fmt.Sprintf("{\n\tadmin unix/%s\n\tpersist_config off\n\tauto_https off\n\tstorage file_system %s\n}\n\nhttp://%s {\n%s}\n", adminSocket(home), home, addr, site)
 		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+			return nil, err
+		}
+		if err := os.WriteFile(filepath.Join(home, "products"), []byte(page), 0o600); err != nil {
 			return nil, err
 		}
 		command := exec.CommandContext(ctx, binary, "run", "--config", config) //nolint:gosec // the Caddy that was just built

@@ -87,7 +87,7 @@ func signIn(ctx context.Context, base, user string) (string, error) {
 			return "", err
 		}
 	}
-	if body != "ok" {
+	if body != "ok" && body != page {
 		return "", fmt.Errorf("it ends at %s", at.Redacted())
 	}
 	site, err := url.Parse(base)

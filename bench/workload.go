@@ -36,6 +36,9 @@ type workload struct {
 	// tokens makes what the requests show in turn; an empty one is not shown.
 	tokens func(tenant *devtenant.Tenant) []string
 
+	// page says that the site behind is a page from a file.
+	page bool
+
 	// people sign in, in place of tokens, and identity says that the site asks
 	// for no access token of theirs.
 	people   int
@@ -55,6 +58,14 @@ func (w workload) directive(tenant *devtenant.Tenant) string {
 		signIn = signInLine
 	}
 	return "\tlogto_auth {\n\t\tendpoint " + tenant.Endpoint() + "\n" + asks + w.lines + signIn + "\t}\n"
+}
+
+// answer is what stands behind the directive.
+func (w workload) answer() string {
+	if w.page {
+		return servePage
+	}
+	return respondOK
 }
 
 // In the workloads of first sights far more tokens come in turn than are kept,
@@ -89,11 +100,13 @@ var yardsticks = []workload{
 	{name: "Caddy's respond with 401", algorithm: "ES384", instead: respond401, status: http.StatusUnauthorized, tokens: same("")},
 }
 
-// signedIn are browsers with a session each: to a site that asks who it is, and
-// to one that asks for an access token.
+// signedIn are browsers with a session each: to a site that asks who it is, to
+// one that asks for an access token, and to both with a page from a file behind.
 var signedIn = []workload{
 	{name: "session, 16 people", algorithm: "ES384", status: http.StatusOK, people: 16, identity: true},
 	{name: "session, API, 16 people", algorithm: "ES384", status: http.StatusOK, people: 16},
+	{name: "session, 16 people, a page", algorithm: "ES384", status: http.StatusOK, people: 16, identity: true, page: true},
+	{name: "session, API, 16 people, a page", algorithm: "ES384", status: http.StatusOK, people: 16, page: true},
 }
 
 var workloads = slices.Concat(yardsticks, hot, signedIn, []workload{
