@@ -131,15 +131,20 @@ func (r *Refusal) challenge(realm, metadataURL string, fallbackScopes []string) 
 // line or the string.
 func writeQuotedString(b *strings.Builder, value string) {
 	b.WriteByte('"')
+	written := 0
 	for i := range len(value) {
-		switch c := value[i]; {
-		case c == '"' || c == '\\':
+		c := value[i]
+		if c >= 0x20 && c < 0x7f && c != '"' && c != '\\' {
+			continue
+		}
+		b.WriteString(value[written:i])
+		written = i + 1
+		if c == '"' || c == '\\' {
 			b.WriteByte('\\')
-			b.WriteByte(c)
-		case c >= 0x20 && c < 0x7f:
 			b.WriteByte(c)
 		}
 	}
+	b.WriteString(value[written:])
 	b.WriteByte('"')
 }
 

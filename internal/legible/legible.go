@@ -97,4 +97,14 @@ func Printable(s string) string {
 }
 
 // HasControl reports whether a text has a control character.
-func HasControl(s string) bool { return strings.IndexFunc(s, unicode.IsControl) >= 0 }
+func HasControl(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c < ' ', c == 0x7f:
+			return true
+		case c >= utf8.RuneSelf:
+			return strings.IndexFunc(s[i:], unicode.IsControl) >= 0
+		}
+	}
+	return false
+}

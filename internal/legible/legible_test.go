@@ -91,3 +91,18 @@ func TestPrintableReplacesControlCharacters(t *testing.T) {
 		}
 	}
 }
+
+func TestHasControl(t *testing.T) {
+	for r := range rune(0x300) {
+		for _, text := range []string{string(r), "user" + string(r), string(r) + "é", "é" + string(r), "é日本" + string(r) + "x"} {
+			if got, want := HasControl(text), unicode.IsControl(r); got != want {
+				t.Errorf("%q has a control character: %t", text, got)
+			}
+		}
+	}
+	for text, want := range map[string]bool{"": false, "\xff": false, "\xff\n": true, "\xc2": false, "a\u2028b": false, "\u200d": false} {
+		if got := HasControl(text); got != want {
+			t.Errorf("%q has a control character: %t", text, got)
+		}
+	}
+}
