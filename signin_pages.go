@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"html/template"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 )
@@ -34,9 +33,6 @@ type page struct {
 	// action is what the page offers.
 	action pageAction
 
-	// returnTo is where a sign-in that starts from this page leads.
-	returnTo string
-
 	// retryAfter is how many seconds to wait before the next try, with 503.
 	retryAfter int
 }
@@ -54,14 +50,6 @@ const (
 // message is the page in one line, for the sites that show error pages of
 // their own (`errors handle_errors`).
 func (p *page) message() string { return p.title }
-
-// to returns the page with a link that leads back to a path of this site. The
-// catalogue's pages are shared by all requests, so a copy is changed.
-func (p *page) to(returnTo string) *page {
-	changed := *p
-	changed.returnTo = returnTo
-	return &changed
-}
 
 // pages serves the pages of one sign_in.
 type pages struct {
@@ -153,9 +141,6 @@ func (p *pages) view(which *page) pageView {
 	case actionNone:
 	case actionSignIn, actionRetry:
 		view.Link, view.Label = p.prefix+"/sign-in", "Sign in again"
-		if which.returnTo != "" {
-			view.Link += "?return_to=" + url.QueryEscape(which.returnTo)
-		}
 		if which.action == actionRetry {
 			view.Label = "Try again"
 		}
