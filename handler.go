@@ -17,11 +17,13 @@ import (
 // ServeHTTP admits the request to next or refuses it.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) (err error) {
 	state := stateOf(r)
-	if !state.concluding {
+	if state.concluding {
+		state.clear(r)
+	} else {
 		state.concluding = true
 		defer func() { state.conclude(r.Context(), err != nil && h.errorRoutes) }()
 	}
-	state.begin(h, r)
+	state.handler = h
 	h.identityNames.takeOut(r)
 	addVary(w.Header(), h.vary)
 	if h.signIn != nil {

@@ -100,7 +100,8 @@ func TestPlaceholdersAreEmptyUnlessAdmitted(t *testing.T) {
 		"preflight":       func(s *requestState) { s.preflight = true },
 		"cleared by a later logto_auth": func(s *requestState) {
 			s.info, s.organizationID, s.refusal = mustDecode(t, `{"exp":1,"sub":"user-1"}`), "org-1", refusedMissingToken
-			s.begin(new(Handler), caddyRequest(t, http.MethodGet, "/"))
+			s.clear(caddyRequest(t, http.MethodGet, "/"))
+			s.handler = new(Handler)
 		},
 	} {
 		r := caddyRequest(t, http.MethodGet, "/")
@@ -148,7 +149,8 @@ func TestStateIsRegisteredOnce(t *testing.T) {
 	first := stateOf(r)
 	first.info = mustDecode(t, `{"exp":1,"sub":"user-1"}`)
 	second := stateOf(r)
-	second.begin(new(Handler), r)
+	second.clear(r)
+	second.handler = new(Handler)
 	if first != second {
 		t.Fatal("one request has two states")
 	}
@@ -175,7 +177,8 @@ func TestStateForgetsWhatAnEarlierHandlerLeft(t *testing.T) {
 		handler: new(Handler), info: new(AuthInfo), organizationID: "org-1",
 		refusal: refusedMissingToken, anonymous: refusedMissingToken, preflight: true, forwarded: headerNames{"x-user"},
 	}
-	state.begin(handler, r)
+	state.clear(r)
+	state.handler = handler
 	if state.handler != handler || state.info != nil || state.organizationID != "" || state.refusal != nil || state.anonymous != nil || state.preflight || state.forwarded != nil {
 		t.Errorf("an earlier logto_auth shows through: %+v", *state)
 	}

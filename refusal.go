@@ -307,7 +307,14 @@ func refuseCrossOrigin() *Refusal {
 func wholeSeconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
 
 // seconds renders a span for an error_description.
-func seconds(n int64) string { return strconv.FormatInt(n, 10) + " s" }
+func seconds(n int64) string { return describeSeconds("", n, "") }
+
+// describeSeconds renders a span within a sentence.
+func describeSeconds(before string, n int64, after string) string {
+	var onStack [64]byte
+	text := strconv.AppendInt(append(onStack[:0], before...), n, 10)
+	return string(append(append(text, " s"...), after...))
+}
 
 // Interface guard.
 var _ error = (*Refusal)(nil)

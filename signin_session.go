@@ -71,17 +71,17 @@ func (s *signIn) find(b *browser, r *http.Request) (*session.Session, *Refusal) 
 	}
 	// Another sign_in of the app may have another lifetime. A session that is good
 	// as the request comes is good for it, however long it has to wait for a token.
-	switch {
-	case b.refusal != nil:
+	if b.refusal != nil {
 		return b.cookie, b.refusal
-	case !b.came.Before(s.expiresAt(b.cookie)):
-		return b.cookie, refuseEnded(ReasonSessionExpired)
-	case !b.came.Before(s.endsAt(b.cookie)):
-		refusal := refuseEnded(ReasonSessionExpired)
-		refusal.Detail = detailNoRefreshToken
-		return b.cookie, refusal
 	}
-	return b.cookie, nil
+	if b.came.Before(s.endsAt(b.cookie)) {
+		return b.cookie, nil
+	}
+	refusal := refuseEnded(ReasonSessionExpired)
+	if b.came.Before(s.expiresAt(b.cookie)) {
+		refusal.Detail = detailNoRefreshToken
+	}
+	return b.cookie, refusal
 }
 
 // open opens the session's cookie and judges whether it has been ended. With a

@@ -123,11 +123,11 @@ func knownState(r *http.Request) (*requestState, bool) {
 	return state, ok
 }
 
-// begin clears what an earlier logto_auth left, headers included, so that
-// nothing of it shows when h refuses or lets an anonymous request pass.
-func (s *requestState) begin(h *Handler, r *http.Request) {
+// clear forgets what an earlier logto_auth left, headers included, so that
+// nothing of it shows when a later one refuses or lets an anonymous request pass.
+func (s *requestState) clear(r *http.Request) {
 	s.forwarded.deleteFrom(r.Header)
-	*s = requestState{handler: h, requestHistory: s.requestHistory}
+	*s = requestState{requestHistory: s.requestHistory}
 }
 
 // What became of a request.

@@ -121,13 +121,13 @@ func (rules *tokenRules) checkParties(info *AuthInfo) *Refusal {
 
 func (rules *tokenRules) checkLifetime(info *AuthInfo, unix int64) *Refusal {
 	if unix >= info.expiresAt+rules.leeway {
-		return refuseToken(ReasonExpired, "The token expired "+seconds(unix-info.expiresAt)+" ago", "exp")
+		return refuseToken(ReasonExpired, describeSeconds("The token expired ", unix-info.expiresAt, " ago"), "exp")
 	}
 	if unix+rules.leeway < info.notBefore {
-		return refuseToken(ReasonNotYetValid, "The token is valid in "+seconds(info.notBefore-unix)+" only", "nbf")
+		return refuseToken(ReasonNotYetValid, describeSeconds("The token is valid in ", info.notBefore-unix, " only"), "nbf")
 	}
 	if info.hasIssuedAt && unix+rules.leeway < info.issuedAt {
-		return refuseToken(ReasonNotYetValid, "The token was issued "+seconds(info.issuedAt-unix)+" in the future", "iat")
+		return refuseToken(ReasonNotYetValid, describeSeconds("The token was issued ", info.issuedAt-unix, " in the future"), "iat")
 	}
 	return nil
 }
