@@ -178,7 +178,7 @@ func scopesOfClaims(names []string) []string {
 // and adds what another sign-in has asked for: old ∪ new.
 func (a asking) and(scopes, resources []string) asking {
 	a.scopes = mergeScopes(scopes, a.scopes)
-	a.resources = mergeScopes(resources, a.resources)
+	a.resources = mergeScopes(a.resources, resources) // its own come first: see [session.State]
 	return a
 }
 

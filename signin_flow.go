@@ -49,13 +49,33 @@ func (s *signIn) begin(w http.ResponseWriter, r *http.Request, state *requestSta
 		return s.show(w, r, state, pageLoop)
 	}
 	asks := s.wanted()
+	own := len(asks.resources)
 	asks.scopes = mergeScopes(asks.scopes, begins.needed)
 	if over == nil || over.Detail == detailNoRefreshToken {
 		asks = asks.and(old.Scopes, old.Resources)
 	}
 	started := flow.NewState(now, s.app.issuer, s.redirectURI(at), begins.returnPath)
 	started.Again, started.Identity = begins.again, s.identity
-	started.Resource, started.Scopes, started.Resources = asks.resource, asks.scopes, asks.resources
+	started.Resource, started.Scopes, started.Resources, started.Own = asks.resource, asks.scopes, asks.resources, own
+	return s.send(w, r, state, at, flow, started)
+}
+
+// refused answers a callback with an error. Logto refuses a sign-in that asks for
+// one API which it does not know, whatever else it asks for (RFC 8707 section
+// 2). Where only the session before had asked for some of them, one may have
+// been deleted since; then the site's own are tried alone, or everybody who has
+// such a session would be kept out.
+func (s *signIn) refused(w http.ResponseWriter, r *http.Request, state *requestState, code string, flow session.Flow, started session.State) error {
+	s.handler.logger.Info("Logto ended a sign-in with an error", zap.String("error", code))
+	if narrower, ok := flow.Narrower(s.handler.now(), started); ok && code == "invalid_target" {
+		state.redirected = true
+		return s.send(w, r, state, state.browser.at, flow, narrower)
+	}
+	return s.fail(w, r, state, pageRefused)
+}
+
+// send answers with the way to Logto.
+func (s *signIn) send(w http.ResponseWriter, r *http.Request, state *requestState, at origin, flow session.Flow, started session.State) error {
 	sealed, err := s.app.ring.SealState(at.Site, started)
 	if err != nil {
 		s.handler.logger.Error("nobody can sign in", zap.Error(err))
@@ -146,8 +166,7 @@ func (s *signIn) callback(w http.ResponseWriter, r *http.Request, state *request
 		return s.begin(w, r, state, beginning{returnPath: started.ReturnPath, again: true})
 	}
 	if answer.failure != "" {
-		s.handler.logger.Info("Logto ended a sign-in with an error", zap.String("error", answer.failure))
-		return s.fail(w, r, state, pageRefused)
+		return s.refused(w, r, state, answer.failure, flow, started)
 	}
 	result, err := s.app.ledger.Do(r.Context(), started.ID(), func(ctx context.Context) (signedIn, error) {
 		return s.exchange(ctx, exchange{at, answer.code, flow, started, old}), nil

@@ -107,6 +107,67 @@ func TestReloadThatNeedsMore(t *testing.T) {
 	}
 }
 
+// A session may have asked for an API that a reload no longer needs, and that
+// the operator has deleted since. Logto then refuses every sign-in that asks for
+// it as well, so that all who are signed in would be locked out.
+func TestReloadAfterAnAPIWasDeleted(t *testing.T) {
+	const old = "https://old.example.com"
+	p := newMembers(t, within("audience "+old, "")+"respond ok\n}").browser()
+	p.tenant.AddResource(old)
+	if page := p.signIn("/", alice); page.StatusCode != http.StatusOK {
+		t.Fatalf("%d %s", page.StatusCode, page.Body)
+	}
+	p.tenant.DeleteResource(old)
+	if err := p.Load(p.text(within("audience "+testAPI, "") + "respond ok\n}")); err != nil {
+		t.Fatal(err)
+	}
+	page, signIns := p.visit("/page?a=b", alice)
+	if page.StatusCode != http.StatusOK || signIns != 2 {
+		t.Errorf("%d %s after %d sign-ins", page.StatusCode, page.Body, signIns)
+	}
+	if page, signIns = p.visit("/", alice); page.StatusCode != http.StatusOK || signIns != 0 {
+		t.Errorf("later: %d after %d sign-ins", page.StatusCode, signIns)
+	}
+}
+
+// What the site itself needs and Logto does not know is asked for once, or
+// twice if a session has asked for something else before.
+func TestAPIThatLogtoDoesNotKnow(t *testing.T) {
+	p := newMembers(t, within("audience "+testAPI, "")+"respond ok\n}").browser()
+	p.signIn("/", alice)
+	if err := p.Load(p.text(within("audience https://unknown.example.com", "") + "respond ok\n}")); err != nil {
+		t.Fatal(err)
+	}
+	if page, signIns := p.visit("/", alice); page.StatusCode != http.StatusBadRequest || signIns != 2 {
+		t.Errorf("with a session: %d after %d sign-ins", page.StatusCode, signIns)
+	}
+	if page, signIns := p.browser().visit("/", alice); page.StatusCode != http.StatusBadRequest || signIns != 1 {
+		t.Errorf("without one: %d after %d sign-ins", page.StatusCode, signIns)
+	}
+}
+
+// Callbacks come to the first logto_auth of a site, which needs another API than
+// the one that a sign-in may have been for.
+func TestAPIOfAnotherPartThatLogtoDoesNotKnow(t *testing.T) {
+	part := func(path, api string) string {
+		return "handle " + path + " {\nlogto_auth {\nendpoint TENANT\naudience " + api + "\nSIGN_IN\n}\nrespond " + api + "\n}\n"
+	}
+	p := newMembers(t, "www.example.com {\n"+part("/admin/*", "https://unknown.example.com")+part("/*", testAPI)+"}").browser()
+	for _, test := range []struct {
+		path            string
+		status, signIns int
+	}{
+		{"/", http.StatusOK, 1},
+		{"/admin/", http.StatusBadRequest, 2}, // with both, then alone
+		{"/", http.StatusOK, 0},
+		{"/admin/", http.StatusBadRequest, 2},
+	} {
+		if page, signIns := p.visit(test.path, alice); page.StatusCode != test.status || signIns != test.signIns {
+			t.Errorf("%s: %d %s after %d sign-ins", test.path, page.StatusCode, page.Body, signIns)
+		}
+	}
+}
+
 // What was asked for and not granted is refused, and not asked for again.
 func TestAskedForAndNotGranted(t *testing.T) {
 	for name, settings := range map[string]string{

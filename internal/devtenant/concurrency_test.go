@@ -24,7 +24,12 @@ func TestConcurrentSignIns(t *testing.T) {
 		func(s *site) { _, _ = s.Logouts(t.Context()) },
 		func(s *site) { s.AddMember(otherOrg, bob); s.RemoveMember(otherOrg, bob); s.SetPermissions(bob) },
 		func(s *site) { s.Suspend(bob); s.SuspensionEvent(bob); s.Reinstate(bob); s.EndSessions(bob, true) },
-		func(s *site) { s.AddUser(devtenant.User{ID: "carol"}); s.DeleteUser("carol"); s.AddResource("x") },
+		func(s *site) {
+			s.AddUser(devtenant.User{ID: "carol"})
+			s.DeleteUser("carol")
+			s.AddResource("x")
+			s.DeleteResource("x")
+		},
 		func(s *site) { s.WithdrawApp(web, bob); s.AllowApp(web, bob); s.SignInAs(alice); s.DeliverLogouts(nil) },
 		func(s *site) { s.refresh(kept, nil) },
 	} {

@@ -94,6 +94,18 @@ func (t *Tenant) AddResource(indicator string) {
 	t.directory.resources[indicator] = true
 }
 
+// DeleteResource deletes an API, and with it everybody's permissions there.
+// Sign-ins that ask for it fail from now on, those that ask for others as well
+// included.
+func (t *Tenant) DeleteResource(indicator string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.directory.resources, indicator)
+	for _, p := range t.directory.people {
+		p.Permissions = slices.DeleteFunc(p.Permissions, func(of Permission) bool { return of.Resource == indicator })
+	}
+}
+
 // AddUser adds a person. One that was added before under this ID is replaced,
 // and is a member of no organization.
 func (t *Tenant) AddUser(user User) {

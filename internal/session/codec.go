@@ -11,7 +11,7 @@ import (
 const (
 	sessionFormat = 1
 	flowFormat    = 1
-	stateFormat   = 2
+	stateFormat   = 3
 )
 
 // What a session shows.

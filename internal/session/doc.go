@@ -29,7 +29,8 @@
 //	flow, _ := ring.FindFlow(site, r.Header["Cookie"])
 //	flow, err = flow.Start(now, admitted)               // ErrLoop: the page
 //	state := flow.NewState(now, issuer, redirectURI, session.ReturnPath(returnTo, prefix))
-//	state.Resource, state.Scopes, state.Resources = …   // what is asked for
+//	state.Resource, state.Scopes, state.Resources = …   // what is asked for, and
+//	state.Own = …                                       // how much of it for this site
 //	text, err := ring.SealState(site, state)            // error: 500, too much
 //	// Set-Cookie: site.SetFlow(ring.SealFlow(site, flow))
 //	// Location: state=text,
@@ -43,6 +44,8 @@
 //	flow, _ := ring.FindFlow(site, cookies)
 //	if !flow.Started(state)  // another browser's or tab's: never send the code.
 //	                         // If !state.Again, start anew with Again set.
+//	flow.Narrower(now, state) // the second attempt, if the tenant answers that it
+//	                          // does not know one of the resources
 //	answer, err := ledger.Do(r.Context(), state.ID(), func(ctx context.Context) (answer, error) {
 //		// gate.Enter, the token request with flow.Verifier(state), the ID
 //		// token with flow.Nonce(state), then

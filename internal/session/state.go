@@ -39,11 +39,15 @@ type State struct {
 	// the one that started, and to another process with another config.
 	Resource          string
 	Scopes, Resources []string
+	// Own is how many of Resources, from the first on, the site itself needs.
+	// The others are those that an older session had asked for.
+	Own int
 	// Identity says that the site which started knows people by the claims of
 	// their ID token. The one that the callback comes to may need a token.
 	Identity bool
-	// Again says that this sign-in is the second attempt of one whose state
-	// came back to a browser with another flow. There is no third.
+	// Again says that this sign-in is the second attempt: the state of the first
+	// came back to a browser with another flow, or with the news that the tenant
+	// does not know one of the Resources. There is no third.
 	Again bool
 }
 
@@ -56,6 +60,19 @@ func (f Flow) NewState(now time.Time, issuer, redirectURI, returnPath string) St
 		id: string(id), bindingHash: f.hash(), started: toMillisecond(now),
 		ReturnPath: returnPath, Issuer: issuer, RedirectURI: redirectURI,
 	}
+}
+
+// Narrower is the state of a second attempt that asks for no more resources
+// than the site itself needs. It reports false if the first asked for no others,
+// or was a second one itself.
+func (f Flow) Narrower(now time.Time, first State) (State, bool) {
+	if first.Again || first.Own >= len(first.Resources) {
+		return State{}, false
+	}
+	s := f.NewState(now, first.Issuer, first.RedirectURI, first.ReturnPath)
+	s.Resource, s.Scopes, s.Resources, s.Own = first.Resource, first.Scopes, first.Resources[:first.Own], first.Own
+	s.Identity, s.Again = first.Identity, true
+	return s, true
 }
 
 // ID is the key of this sign-in in the ledger.
@@ -81,6 +98,7 @@ func (k *KeyRing) SealState(site Site, s State) (string, error) {
 	w.text(s.Resource)
 	w.list(s.Scopes)
 	w.list(s.Resources)
+	w.number(int64(s.Own))
 	text := k.seal(forState, site.flow, site.host, w)
 	if len(text) > maxSealed {
 		return "", ErrStateTooLong
@@ -107,10 +125,12 @@ func (k *KeyRing) OpenState(site Site, text, issuer, redirectURI string, now tim
 	}
 	flags := r.number()
 	s.Resource, s.Scopes, s.Resources = r.text(), r.list(), r.list()
+	own := r.number()
 	s.Again, s.Identity = flags&stateAgain != 0, flags&stateIdentity != 0
-	if flags > stateAgain|stateIdentity || !r.ended() || s.Issuer != issuer || s.RedirectURI != redirectURI {
+	if flags > stateAgain|stateIdentity || own > int64(len(s.Resources)) || !r.ended() || s.Issuer != issuer || s.RedirectURI != redirectURI {
 		return State{}, ErrState
 	}
+	s.Own = int(own)
 	if now.Sub(s.started) > flowLifetime {
 		return s, ErrStateExpired
 	}

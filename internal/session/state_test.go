@@ -18,6 +18,7 @@ func TestStates(t *testing.T) {
 	state.Resource = "https://api.example.com"
 	state.Scopes = []string{"openid", "offline_access", "read:products"}
 	state.Resources = []string{"https://api.example.com", "urn:logto:resource:organizations"}
+	state.Own = 1
 	again := state
 	again.Again = true
 	identity := again
