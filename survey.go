@@ -268,7 +268,7 @@ func (a *App) survey(app *caddyhttp.App) error {
 		for _, name := range slices.Sorted(maps.Keys(app.Servers)) {
 			server := surveyed(app.Servers[name])
 			auths, unmet := server.findAuths()
-			for _, w := range append(server.warnings(), unmet...) {
+			for _, w := range slices.Concat(server.warnings(), unmet, conflictingWebhooks(auths)) {
 				a.env.Logger.Warn(w.text, zap.String("setting", w.setting), zap.String("site", w.site))
 			}
 			a.auths = append(a.auths, auths...)

@@ -49,12 +49,14 @@ type foundAuth struct {
 type reach struct {
 	hosts []string // none: all
 	gone  []string
+	where []string // the matchers on the way, from the outermost, without hosts
 }
 
 // within returns the part of the reach that a route for these hosts has.
 func (r reach) within(hosts []string) reach {
 	if len(r.hosts) == 0 {
-		return reach{hosts, r.gone}
+		r.hosts = hosts
+		return r
 	}
 	var both []string
 	for _, host := range hosts {
@@ -71,6 +73,23 @@ func (r reach) within(hosts []string) reach {
 // without returns the reach behind a route that takes these hosts away.
 func (r reach) without(hosts []string) reach {
 	r.gone = slices.Concat(r.gone, hosts)
+	return r
+}
+
+// behind returns the reach behind matchers, which it names.
+func (r reach) behind(sets httproutes.MatcherSets) reach {
+	var others httproutes.MatcherSets
+	for _, set := range sets {
+		set = maps.Clone(set)
+		delete(set, "host")
+		if len(set) == 0 {
+			return r // every request to one of the hosts
+		}
+		others = append(others, set)
+	}
+	if text := others.String(); text != "" {
+		r.where = append(slices.Clone(r.where), text)
+	}
 	return r
 }
 
@@ -117,7 +136,7 @@ func (f *authFinder) routes(routes []httproutes.Route, r reach, before []*foundA
 	)
 	for _, route := range routes {
 		hosts := hostsOf(route.Match)
-		inside := r.without(takenFrom[route.Group]).within(hosts)
+		inside := r.without(takenFrom[route.Group]).within(hosts).behind(route.Match)
 		earlier := slices.DeleteFunc(slices.Clone(ran), func(auth *foundAuth) bool {
 			return slices.Contains(ranIn[route.Group], auth)
 		})

@@ -388,8 +388,8 @@ func surveyJSON(t *testing.T, adapted []byte) []siteWarning {
 	t.Helper()
 	var found []siteWarning
 	for _, server := range serversOf(t, adapted) {
-		_, unmet := server.findAuths()
-		found = slices.Concat(found, server.warnings(), unmet)
+		auths, unmet := server.findAuths()
+		found = slices.Concat(found, server.warnings(), unmet, conflictingWebhooks(auths))
 	}
 	return found
 }
