@@ -27,6 +27,9 @@ type configReport struct {
 	OK      bool               `json:"ok"`
 	Tenants []*keys.Inspection `json:"tenants"`
 	SignIns []*signInReport    `json:"sign_ins"`
+
+	// Webhooks are those that the config takes, one for each signing key.
+	Webhooks []*webhookReport `json:"webhooks"`
 }
 
 // signInReport is what a check found of one app.
@@ -74,7 +77,7 @@ type configChecker struct {
 	report  *configReport
 }
 
-// checkConfig checks the tenants of a config, and its sign-ins.
+// checkConfig checks the tenants of a config, its sign-ins and its webhooks.
 func checkConfig(ctx context.Context, config []byte) (*configReport, error) {
 	var site siteConfig
 	if err := json.Unmarshal(config, &site); err != nil {
@@ -87,7 +90,7 @@ func checkConfig(ctx context.Context, config []byte) (*configReport, error) {
 	defer cancel()
 	c := &configChecker{
 		ctx: ctx, loads: loads, tenants: make(map[keys.ID]bool),
-		report: &configReport{OK: true, Tenants: []*keys.Inspection{}, SignIns: []*signInReport{}},
+		report: &configReport{OK: true, Tenants: []*keys.Inspection{}, SignIns: []*signInReport{}, Webhooks: []*webhookReport{}},
 	}
 	found := false
 	for _, name := range slices.Sorted(maps.Keys(site.Apps.HTTP.Servers)) {
@@ -98,7 +101,7 @@ func checkConfig(ctx context.Context, config []byte) (*configReport, error) {
 		}
 		for _, auth := range auths {
 			found = true
-			if err := c.auth(server, auth); err != nil {
+			if err := c.auth(server, auth, auths); err != nil {
 				return nil, err
 			}
 		}
@@ -109,8 +112,8 @@ func checkConfig(ctx context.Context, config []byte) (*configReport, error) {
 	return c.report, nil
 }
 
-// auth checks one logto_auth.
-func (c *configChecker) auth(server siteServer, auth *foundAuth) error {
+// auth checks one logto_auth, among all of its server.
+func (c *configChecker) auth(server siteServer, auth *foundAuth, all []*foundAuth) error {
 	module, err := c.loads.LoadModuleByID("http.handlers."+authDirective, json.RawMessage(auth.written))
 	if err != nil {
 		return err
@@ -129,10 +132,15 @@ func (c *configChecker) auth(server siteServer, auth *foundAuth) error {
 		c.report.OK = c.report.OK && inspection.OK
 		c.report.Tenants = append(c.report.Tenants, inspection)
 	}
-	if handler.signIn == nil {
-		return nil
+	if handler.signIn != nil {
+		if err := c.signIn(server, auth.reach, handler.signIn); err != nil {
+			return err
+		}
 	}
-	return c.signIn(server, auth.reach, handler.signIn)
+	if handler.takesWebhooks() {
+		return c.webhook(server, auth, handler, all)
+	}
+	return nil
 }
 
 // signIn checks the sign_in of one logto_auth.
@@ -301,31 +309,38 @@ func (c *configChecker) endpoints(server siteServer, site *signInSite, host stri
 		}
 	}
 	address.Path = s.Path + "/callback"
-	original, err := parseQuestion(address.String(), http.MethodGet)
+	var err error
+	site.Obstacles, err = c.obstacles(server, address, http.MethodGet, s.Path)
+	return err
+}
+
+// obstacles follows a request for an endpoint below a path through the routes,
+// and returns what keeps it from the logto_auth that would answer it.
+func (c *configChecker) obstacles(server siteServer, address *url.URL, method, path string) (found []string, err error) {
+	original, err := parseQuestion(address.String(), method)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	e := &walker{
 		question: question{ctx: c.loads, original: original}, server: server, clock: time.Now,
 		adjust: func(map[string]json.RawMessage) error { return nil },
 	}
 	if _, err := e.routes(server.Routes, position{}); err != nil {
-		return err
+		return nil, err
 	}
 	for _, told := range e.told {
 		if told.Outcome == verdictEndpoint {
 			for _, on := range told.Depends {
-				site.Obstacles = append(site.Obstacles, "it depends "+on+" "+address.Path)
+				found = append(found, "it depends "+on+" "+address.Path)
 			}
-			return nil
+			return found, nil
 		}
 	}
 	by := "nothing leads there"
 	if len(e.answers) > 0 {
 		by = strings.Join(e.answers, " or ") + " answers"
 	}
-	site.Obstacles = append(site.Obstacles, "the endpoints below "+s.Path+" are not reached: "+by)
-	return nil
+	return []string{"the endpoints below " + path + " are not reached: " + by}, nil
 }
 
 // exampleOf is a host that a pattern matches.
@@ -349,14 +364,15 @@ func (r *configReport) text(p palette) string {
 	for _, signIn := range r.SignIns {
 		signIn.write(&w, p)
 	}
+	for _, webhook := range r.Webhooks {
+		webhook.write(&w, p)
+	}
 	return w.String()
 }
 
 func (r *signInReport) write(w *strings.Builder, p palette) {
 	fmt.Fprintf(w, "\n%s %s at %s\n", p.title("sign_in"), r.ClientID, r.Issuer)
-	line := func(label, text string) {
-		fmt.Fprintf(w, "  %s %s\n", label+strings.Repeat(" ", max(0, 22-len(label))), text)
-	}
+	line := func(label, text string) { writeLine(w, label, text) }
 	if r.Problem == "" {
 		line("app ID and secret", p.good("are right"))
 	} else {
@@ -380,4 +396,9 @@ func (r *signInReport) write(w *strings.Builder, p palette) {
 	if len(r.Sites) > 0 {
 		fmt.Fprintf(w, "  Register these URIs with the app in the Logto console.\n")
 	}
+}
+
+// writeLine writes one line of a report.
+func writeLine(w *strings.Builder, label, text string) {
+	fmt.Fprintf(w, "  %s %s\n", label+strings.Repeat(" ", max(0, 22-len(label))), text)
 }

@@ -33,12 +33,15 @@ With --config the tenants of a config are checked. Where people sign in with a
 browser (sign_in), the app ID and the app secret are tested, by asking for tokens
 with a refresh token that is made up; the redirect and post sign-out URIs are
 printed that must be registered in Logto; and it is said which directives keep
-the endpoints of sign-in from answering. The secret is never printed.
+the endpoints of sign-in from answering. Where a site takes webhooks
+(webhook_secret), their address is printed, and the events to choose in Logto;
+and it is said what keeps webhooks from that address, such as another logto_auth
+there with another signing key. No secret is ever printed.
 
 Exits with 0 if tokens of the tenant can be verified, 1 if not, and 2 if a flag
 or the config is wrong. If the tenant calls itself by a name that --issuer does
 not list, its tokens would be refused, and that is 1 too. So is an app that
-nobody can sign in to.
+nobody can sign in to, and a webhook that does not arrive.
 `,
 		Example: `  $ caddy logto-auth check --endpoint https://your-tenant.logto.app
   $ caddy logto-auth check --endpoint http://logto:3001 --issuer https://login.example.com/oidc --insecure-http
@@ -74,7 +77,7 @@ nobody can sign in to.
 	flags.StringVar(&tenant.TrustedCAFile, "trusted-ca-file", "", "A PEM file with the CA of the tenant's certificate")
 	flags.BoolVar(&tenant.InsecureHTTP, "insecure-http", false, "Allow a plain-http tenant that is not loopback")
 	flags.DurationVar(&timeout, "timeout", time.Duration(defaultFetchTimeout), "How long the fetch may take")
-	flags.StringVarP(&config, "config", "c", "", "A config whose tenants and sign-ins to check")
+	flags.StringVarP(&config, "config", "c", "", "A config whose tenants, sign-ins and webhooks to check")
 	flags.StringVarP(&adapter, "adapter", "a", "", "The adapter of a config that is neither JSON nor a Caddyfile")
 	flags.BoolVar(&asJSON, "json", false, "Print a report for programs")
 	return cmd

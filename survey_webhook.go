@@ -62,13 +62,9 @@ func conflictingWebhooks(auths []*foundAuth) []siteWarning {
 
 // differs tells that two webhooks have one address and different keys.
 func (w foundWebhook) differs(other foundWebhook) siteWarning {
-	first, second := w.place(), other.place()
-	if first == second {
-		second = "another one there"
-	}
 	return siteWarning{w.server.siteName(other.reach), warning{
 		webhookKeySetting,
-		"two logto_auth take webhooks at " + w.path + " with different signing keys: " + first + ", and " + second +
+		"two logto_auth take webhooks at " + w.path + " with different signing keys: " + w.place() + ", and " + other.placeBeside(w) +
 			". Whichever sees a webhook first answers it, with 401 if it was signed with the key of the other one. " +
 			"Keep webhook_secret in one of them, because all sites of a tenant obey the same list; or give one of them another path in its revocation, for the webhook of another tenant",
 	}}
@@ -82,4 +78,12 @@ func (w foundWebhook) place() string {
 		text += " with {" + key + "}"
 	}
 	return text
+}
+
+// placeBeside names a logto_auth after another one.
+func (w foundWebhook) placeBeside(other foundWebhook) string {
+	if place := w.place(); place != other.place() {
+		return place
+	}
+	return "another one there"
 }
