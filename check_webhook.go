@@ -16,6 +16,10 @@ type webhookReport struct {
 	OK     bool   `json:"ok"`
 	Issuer string `json:"issuer"`
 
+	// KeyFrom is the placeholder that the signing key comes from; empty if the
+	// key is written out.
+	KeyFrom string `json:"signing_key_from,omitempty"`
+
 	// Events are those to choose in Logto; all others end nothing.
 	Events []string `json:"events"`
 
@@ -56,7 +60,9 @@ func (c *configChecker) webhook(server siteServer, auth *foundAuth, h *Handler, 
 	i := slices.IndexFunc(c.report.Webhooks, func(known *webhookReport) bool { return known.Issuer == issuer && known.key == key })
 	if i < 0 {
 		i = len(c.report.Webhooks)
-		c.report.Webhooks = append(c.report.Webhooks, &webhookReport{OK: true, Issuer: issuer, Events: listedEvents, key: key})
+		c.report.Webhooks = append(c.report.Webhooks, &webhookReport{
+			OK: true, Issuer: issuer, KeyFrom: keySource(auth.settings.Revocation.WebhookSecret), Events: listedEvents, key: key,
+		})
 	}
 	report := c.report.Webhooks[i]
 	hosts := auth.reach.hosts
@@ -132,7 +138,11 @@ func (s siteServer) webhookSite(host string, h *Handler) *webhookSite {
 // write prints it for people. The signing key is never shown.
 func (r *webhookReport) write(w *strings.Builder, p palette) {
 	fmt.Fprintf(w, "\n%s of %s\n", p.title("webhook"), r.Issuer)
-	writeLine(w, "signing key", p.good("is set")+", and not compared with Logto's")
+	key := p.good("is set")
+	if r.KeyFrom != "" {
+		key += " from " + r.KeyFrom
+	}
+	writeLine(w, "signing key", key+"; Logto does not tell whether it is right")
 	addresses := 0
 	for _, site := range r.Sites {
 		writeLine(w, "site", site.Host)

@@ -75,7 +75,10 @@ func TestCheckTellsTheAddressOfAWebhook(t *testing.T) {
 		if code != 0 || len(report.Webhooks) != 2 || len(report.Webhooks[0].Sites) != 2 || len(report.Webhooks[1].Sites) != 1 {
 			t.Fatalf("exit code %d:\n%s", code, text)
 		}
-		for _, want := range []string{"Enter one of these URLs and", "Enter this URL and"} {
+		if report.Webhooks[0].KeyFrom != "{env.TEST_HOOK_KEY}" || report.Webhooks[1].KeyFrom != "" {
+			t.Errorf("%+v", report.Webhooks)
+		}
+		for _, want := range []string{"Enter one of these URLs and", "Enter this URL and", "is set from {env.TEST_HOOK_KEY}; ", "is set; "} {
 			if strings.Count(text, want) != 1 {
 				t.Errorf("it does not tell %q once:\n%s", want, text)
 			}

@@ -66,7 +66,7 @@ func (w foundWebhook) differs(other foundWebhook) siteWarning {
 		webhookKeySetting,
 		"two logto_auth take webhooks at " + w.path + " with different signing keys: " + w.place() + ", and " + other.placeBeside(w) +
 			". Whichever sees a webhook first answers it, with 401 if it was signed with the key of the other one. " +
-			"Keep webhook_secret in one of them, because all sites of a tenant obey the same list; or give one of them another path in its revocation, for the webhook of another tenant",
+			"Keep webhook_secret in one of them: with revocation alone, the other obeys the same list. For the webhook of another tenant, give its revocation another path",
 	}}
 }
 
@@ -74,10 +74,18 @@ func (w foundWebhook) differs(other foundWebhook) siteWarning {
 // signing key comes from. The key itself is secret.
 func (w foundWebhook) place() string {
 	text := strings.Join(append([]string{w.server.siteName(w.reach)}, w.reach.where...), ", ")
-	if key, ok := onlyPlaceholder(w.settings.Revocation.WebhookSecret); ok {
-		text += " with {" + key + "}"
+	if source := keySource(w.settings.Revocation.WebhookSecret); source != "" {
+		text += " with " + source
 	}
 	return text
+}
+
+// keySource is the placeholder that a signing key comes from, as it is written.
+func keySource(written string) string {
+	if _, ok := onlyPlaceholder(written); ok {
+		return written
+	}
+	return "" // some or all of it is secret
 }
 
 // placeBeside names a logto_auth after another one.

@@ -93,7 +93,7 @@ func TestTwoWebhooksOfALoadedSite(t *testing.T) {
 	}
 	lines := logLines(t, m.Logs(), "two logto_auth take webhooks at /.logto/webhook with different signing keys: "+
 		testHost+", path /api*, and "+testHost+", path /v2*. Whichever sees a webhook first answers it, with 401 if it was signed with the key of the other one. "+
-		"Keep webhook_secret in one of them, because all sites of a tenant obey the same list; or give one of them another path in its revocation, for the webhook of another tenant")
+		"Keep webhook_secret in one of them: with revocation alone, the other obeys the same list. For the webhook of another tenant, give its revocation another path")
 	if len(lines) != 1 || lines[0]["level"] != "warn" || lines[0]["setting"] != webhookKeySetting || lines[0]["site"] != testHost {
 		t.Errorf("warned of %v in:\n%s", lines, m.Logs())
 	}
