@@ -23,7 +23,7 @@ func revocationPage(t *testing.T) string {
 func TestDocsSendAWebhookThatCounts(t *testing.T) {
 	body := regexp.MustCompile(`(?m)^    body='(.*)'\n`).FindStringSubmatch(revocationPage(t))
 	const now = `'$(date -u +%FT%TZ)'`
-	if body == nil || strings.Count(body[1], now) != 1 {
+	if len(body) != 2 || strings.Count(body[1], now) != 1 {
 		t.Fatalf("no body with the time of now: %q", body)
 	}
 	m := newMembers(t, revocable)
