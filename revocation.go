@@ -108,38 +108,3 @@ func (v *revocations) warnOfLife(info *AuthInfo) {
 		})
 	}
 }
-
-// ends reports whether a session of an app is on the list: by its app, or as
-// [session.List.Ended] judges.
-func (e *endings) ends(s *session.Session, clientID string) bool {
-	return e.list.Ended(s) || e.list.Covers(session.ByClient, clientID, "", s.SignedIn)
-}
-
-// hasEnded reports whether a session is on one of the tenant's lists.
-func (s *signIn) hasEnded(found *session.Session) bool {
-	for _, of := range s.lists.all() {
-		if of.ends(found, s.app.clientID) {
-			return true
-		}
-	}
-	return false
-}
-
-// cutOff revokes the refresh token of a session that somebody has ended by its
-// person, app or Logto session, once, without letting the request wait. The
-// token of a session that another sign-in of the same person has replaced, or
-// may have, is left alone: it is of one grant with the new one's.
-func (s *signIn) cutOff(over *session.Session) {
-	a := s.app
-	if a.list.Covers(session.BySession, over.ID, "", over.SignedIn) || a.list.Covers(session.BySessionsOf, over.Subject, "", over.SignedIn) {
-		return
-	}
-	if _, done := a.cutOffs.Get(over.ID); done || !a.gate.Enter() {
-		return
-	}
-	a.cutOffs.Put(over.ID, struct{}{}, len(over.ID))
-	go func() {
-		defer a.gate.Leave()
-		s.revoke(a.life, over)
-	}()
-}

@@ -136,33 +136,3 @@ func (s *signIn) newSession(tokens tokenendpoint.Tokens, id *idToken, started se
 	}
 	return fitted, nil
 }
-
-// endOld ends the session that a sign-in replaces. One of the same person goes
-// on for a minute, for requests that are under way; its refresh token is not
-// revoked, since that would end the new session's too (one grant). One of
-// another person ends at once.
-func (s *signIn) endOld(ctx context.Context, old, fresh *session.Session) {
-	switch {
-	case old == nil:
-	case old.Subject == fresh.Subject:
-		metrics.sessionsEnded.WithLabelValues("replaced").Inc()
-		s.list(session.EndSession(old, s.handler.now().Add(time.Minute), s.lastsUntil(old)))
-	default:
-		s.endSession(old, "other_person")
-		s.revoke(ctx, old)
-	}
-}
-
-// revoke ends a session's refresh token at Logto and reports whether Logto has
-// confirmed that. It takes two seconds at most.
-func (s *signIn) revoke(ctx context.Context, over *session.Session) bool {
-	token := s.app.refresher.Newest(over).RefreshToken
-	if token == "" {
-		return true
-	}
-	if err := s.app.endpoint.Revoke(ctx, token); err != nil {
-		s.handler.logger.Warn("Logto has not confirmed that a refresh token is revoked; the session has ended here", zap.Error(err))
-		return false
-	}
-	return true
-}

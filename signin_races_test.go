@@ -2,7 +2,6 @@ package logtoauth
 
 import (
 	"context"
-	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -189,62 +188,12 @@ func TestCookieIsNotInAnInformationalAnswer(t *testing.T) {
 	}
 }
 
-// Who signs in again has other tabs, whose requests go on for a minute; the
-// refresh token of the old session is not revoked, which would end the new one.
-func TestSecondSignInOfTheSamePerson(t *testing.T) {
-	p := newMembers(t, forTheAPI).browser()
-	p.signIn("/", alice)
-	ended := counting(t, metrics.sessionsEnded)
-	tab := p.tabOf()
-	p.open(p.callback(p.start("/.logto/sign-in"), alice))
-	for _, step := range []struct {
-		after  time.Duration
-		status int
-	}{{0, 200}, {58 * time.Second, 200}, {3 * time.Second, 401}} {
-		pass(t, step.after)
-		if answer := tab(); answer.StatusCode != step.status {
-			t.Errorf("the old session, %s later: %d %s", step.after, answer.StatusCode, answer.Body)
-		}
-		if answer := p.fetch("/"); answer.StatusCode != http.StatusOK {
-			t.Errorf("the new session: %d %s", answer.StatusCode, answer.Body)
-		}
-	}
-	if !maps.Equal(ended(), map[string]float64{"replaced": 1}) || p.tenant.Counts().Revocation != 0 {
-		t.Errorf("ended %v, %d revocations", ended(), p.tenant.Counts().Revocation)
-	}
-	pass(t, 2*time.Hour)
-	if answer := p.fetch("/"); answer.StatusCode != http.StatusOK {
-		t.Errorf("the new session later: %d %s", answer.StatusCode, answer.Body)
-	}
-}
-
 // tabOf requests the page with the cookies that the browser has now.
 func (p *person) tabOf() func() *caddytest.Response {
 	header := p.cookieHeader()
 	return func() *caddytest.Response {
 		p.tb.Helper()
 		return p.Get("/", caddytest.Header("Host", testHost), caddytest.Header("Cookie", header))
-	}
-}
-
-// On a shared computer, the one who was there before is out at once.
-func TestAnotherPersonsSignInEndsTheSession(t *testing.T) {
-	p := newMembers(t, forTheAPI).browser()
-	p.signIn("/", alice)
-	ended := counting(t, metrics.sessionsEnded)
-	tab := p.tabOf()
-	p.logto = p.browser().logto
-	if page := p.open(p.callback(p.start("/.logto/sign-in"), bob)); page.StatusCode != http.StatusSeeOther {
-		t.Fatalf("%d %s", page.StatusCode, page.Body)
-	}
-	if answer := tab(); answer.StatusCode != http.StatusUnauthorized || answer.Body != refusedWith("Session ended") {
-		t.Errorf("Alice's: %d %s", answer.StatusCode, answer.Body)
-	}
-	if answer := p.fetch("/"); answer.Body != "hello bob session at /" {
-		t.Errorf("Bob's: %d %s", answer.StatusCode, answer.Body)
-	}
-	if !maps.Equal(ended(), map[string]float64{"other_person": 1}) || p.tenant.Counts().Revocation != 1 {
-		t.Errorf("ended %v, %d revocations", ended(), p.tenant.Counts().Revocation)
 	}
 }
 

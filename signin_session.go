@@ -1,7 +1,6 @@
 package logtoauth
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -312,60 +311,6 @@ func (s *signIn) refuseUnasked(detail Detail) *Refusal {
 	refusal := refuseForbidden(ReasonInsufficientScope, q.model.scopeText(), codeInsufficientScope)
 	refusal.Detail, refusal.scopes = detail, q.challengeScopes
 	return refusal
-}
-
-// endSession puts a session on the list of ended ones.
-func (s *signIn) endSession(over *session.Session, cause string) {
-	if s.app.list.Ended(over) {
-		return // by another request
-	}
-	metrics.sessionsEnded.WithLabelValues(cause).Inc()
-	s.list(session.EndSession(over, time.Time{}, s.lastsUntil(over)))
-}
-
-// signOff is endSession for a person who signs out, whose refresh token is
-// revoked as well. Where Logto confirms that, the entry is needed only as long
-// as tokens live that were got before, here or by another process.
-func (s *signIn) signOff(ctx context.Context, over *session.Session) {
-	if s.app.list.Ended(over) {
-		return
-	}
-	metrics.sessionsEnded.WithLabelValues("signed_out").Inc()
-	now, last := s.handler.now(), s.lastsUntil(over)
-	until := now.Add(max(s.app.refresher.LongestLife(over), time.Hour))
-	// One that is past its lifetime is listed as well: else whoever has its
-	// cookie could have Logto asked to revoke its token again and again.
-	if last.After(now) && last.Before(until) {
-		until = last
-	}
-	// An entry can be made longer, but not shorter: replicas take the longest.
-	// Who signs out waits until it is stored, so that it is over everywhere.
-	storing, cancel := context.WithTimeout(ctx, signOutPatience)
-	s.listWithin(storing, session.EndSession(over, time.Time{}, until))
-	cancel()
-	if !s.revoke(ctx, over) && last.After(until) {
-		s.list(session.EndSession(over, time.Time{}, last))
-	}
-}
-
-// list adds an entry to the list of ended sessions. It counts here at once.
-// Other processes learn of it when it is stored, for which no request waits; the
-// list tells by itself when it cannot be.
-func (s *signIn) list(entry session.Entry) { s.listWithin(ended, entry) }
-
-// listWithin is list for a request that waits until the entry is stored, as long
-// as ctx allows.
-func (s *signIn) listWithin(ctx context.Context, entry session.Entry) {
-	s.app.list.Start(s.app.endings.life)
-	_ = s.app.list.Add(ctx, entry)
-}
-
-// signOutPatience is how long a sign-out waits for a storage that hangs.
-const signOutPatience = 2 * time.Second
-
-// lastsUntil is when a session is over in any case, for all sign_in.
-func (s *signIn) lastsUntil(of *session.Session) time.Time {
-	return of.SignedIn.Add(time.Duration(s.app.longest.Load()))
 }
 
 // signInAgain reports whether a person gets what a refusal says is missing by

@@ -1,0 +1,129 @@
+package logtoauth
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/session"
+)
+
+// ends reports whether a session of an app is on the list: by its app, or as
+// [session.List.Ended] judges.
+func (e *endings) ends(s *session.Session, clientID string) bool {
+	return e.list.Ended(s) || e.list.Covers(session.ByClient, clientID, "", s.SignedIn)
+}
+
+// hasEnded reports whether a session is on one of the tenant's lists.
+func (s *signIn) hasEnded(found *session.Session) bool {
+	for _, of := range s.lists.all() {
+		if of.ends(found, s.app.clientID) {
+			return true
+		}
+	}
+	return false
+}
+
+// endSession puts a session on the list of ended ones.
+func (s *signIn) endSession(over *session.Session, cause string) {
+	if s.app.list.Ended(over) {
+		return // by another request
+	}
+	metrics.sessionsEnded.WithLabelValues(cause).Inc()
+	s.list(session.EndSession(over, time.Time{}, s.lastsUntil(over)))
+}
+
+// signOff is endSession for a person who signs out, whose refresh token is
+// revoked as well. Where Logto confirms that, the entry is needed only as long
+// as tokens live that were got before, here or by another process.
+func (s *signIn) signOff(ctx context.Context, over *session.Session) {
+	if s.app.list.Ended(over) {
+		return
+	}
+	metrics.sessionsEnded.WithLabelValues("signed_out").Inc()
+	now, last := s.handler.now(), s.lastsUntil(over)
+	until := now.Add(max(s.app.refresher.LongestLife(over), time.Hour))
+	// One that is past its lifetime is listed as well: else whoever has its
+	// cookie could have Logto asked to revoke its token again and again.
+	if last.After(now) && last.Before(until) {
+		until = last
+	}
+	// An entry can be made longer, but not shorter: replicas take the longest.
+	// Who signs out waits until it is stored, so that it is over everywhere.
+	storing, cancel := context.WithTimeout(ctx, signOutPatience)
+	s.listWithin(storing, session.EndSession(over, time.Time{}, until))
+	cancel()
+	if !s.revoke(ctx, over) && last.After(until) {
+		s.list(session.EndSession(over, time.Time{}, last))
+	}
+}
+
+// endOld ends the session that a sign-in replaces. One of the same person goes
+// on for a minute, for requests that are under way; its refresh token is not
+// revoked, since that would end the new session's too (one grant). One of
+// another person ends at once.
+func (s *signIn) endOld(ctx context.Context, old, fresh *session.Session) {
+	switch {
+	case old == nil:
+	case old.Subject == fresh.Subject:
+		metrics.sessionsEnded.WithLabelValues("replaced").Inc()
+		s.list(session.EndSession(old, s.handler.now().Add(time.Minute), s.lastsUntil(old)))
+	default:
+		s.endSession(old, "other_person")
+		s.revoke(ctx, old)
+	}
+}
+
+// list adds an entry to the list of ended sessions. It counts here at once.
+// Other processes learn of it when it is stored, for which no request waits; the
+// list tells by itself when it cannot be.
+func (s *signIn) list(entry session.Entry) { s.listWithin(ended, entry) }
+
+// listWithin is list for a request that waits until the entry is stored, as long
+// as ctx allows.
+func (s *signIn) listWithin(ctx context.Context, entry session.Entry) {
+	s.app.list.Start(s.app.endings.life)
+	_ = s.app.list.Add(ctx, entry)
+}
+
+// signOutPatience is how long a sign-out waits for a storage that hangs.
+const signOutPatience = 2 * time.Second
+
+// lastsUntil is when a session is over in any case, for all sign_in.
+func (s *signIn) lastsUntil(of *session.Session) time.Time {
+	return of.SignedIn.Add(time.Duration(s.app.longest.Load()))
+}
+
+// cutOff revokes the refresh token of a session that somebody has ended by its
+// person, app or Logto session, once, without letting the request wait. The
+// token of a session that another sign-in of the same person has replaced, or
+// may have, is left alone: it is of one grant with the new one's.
+func (s *signIn) cutOff(over *session.Session) {
+	a := s.app
+	if a.list.Covers(session.BySession, over.ID, "", over.SignedIn) || a.list.Covers(session.BySessionsOf, over.Subject, "", over.SignedIn) {
+		return
+	}
+	if _, done := a.cutOffs.Get(over.ID); done || !a.gate.Enter() {
+		return
+	}
+	a.cutOffs.Put(over.ID, struct{}{}, len(over.ID))
+	go func() {
+		defer a.gate.Leave()
+		s.revoke(a.life, over)
+	}()
+}
+
+// revoke ends a session's refresh token at Logto and reports whether Logto has
+// confirmed that. It takes two seconds at most.
+func (s *signIn) revoke(ctx context.Context, over *session.Session) bool {
+	token := s.app.refresher.Newest(over).RefreshToken
+	if token == "" {
+		return true
+	}
+	if err := s.app.endpoint.Revoke(ctx, token); err != nil {
+		s.handler.logger.Warn("Logto has not confirmed that a refresh token is revoked; the session has ended here", zap.Error(err))
+		return false
+	}
+	return true
+}
