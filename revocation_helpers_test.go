@@ -37,8 +37,14 @@ www.example.com {
 // deliver sends a webhook to the site and returns the status.
 func (m *members) deliver(event devtenant.Event) int {
 	m.tb.Helper()
+	return m.deliverTo(testHost, event)
+}
+
+// deliverTo is deliver for another host.
+func (m *members) deliverTo(host string, event devtenant.Event) int {
+	m.tb.Helper()
 	octets := encoded(m.tb, event)
-	return m.send(octets, hookSignature(octets)).StatusCode
+	return m.sendTo(host, octets, hookSignature(octets)).StatusCode
 }
 
 // askRevocations sends a request to the admin API, in the way Caddy's admin
@@ -138,7 +144,12 @@ func body(octets []byte) caddytest.Option {
 // send posts octets to the webhook with these signatures.
 func (m *members) send(octets []byte, signatures ...string) *caddytest.Response {
 	m.tb.Helper()
-	options := options(caddytest.Method(http.MethodPost), caddytest.Header("Host", testHost), body(octets))
+	return m.sendTo(testHost, octets, signatures...)
+}
+
+func (m *members) sendTo(host string, octets []byte, signatures ...string) *caddytest.Response {
+	m.tb.Helper()
+	options := options(caddytest.Method(http.MethodPost), caddytest.Header("Host", host), body(octets))
 	for _, signature := range signatures {
 		options = append(options, caddytest.Header(signatureHeader, signature))
 	}

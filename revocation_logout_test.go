@@ -31,7 +31,13 @@ func newToldMembers(tb testing.TB, bySession bool) *members {
 // logOut sends logout tokens to the site.
 func (m *members) logOut(tokens ...string) *caddytest.Response {
 	m.tb.Helper()
-	return m.Get("/.logto/back-channel-logout", caddytest.Method(http.MethodPost), caddytest.Header("Host", testHost),
+	return m.logOutAt(testHost, tokens...)
+}
+
+// logOutAt is logOut for another host.
+func (m *members) logOutAt(host string, tokens ...string) *caddytest.Response {
+	m.tb.Helper()
+	return m.Get("/.logto/back-channel-logout", caddytest.Method(http.MethodPost), caddytest.Header("Host", host),
 		caddytest.Header("Content-Type", "application/x-www-form-urlencoded"), body([]byte(url.Values{"logout_token": tokens}.Encode())))
 }
 

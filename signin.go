@@ -44,7 +44,7 @@ type signIn struct {
 	*SignIn
 	handler *Handler
 	app     *application
-	lists   *tenantLists
+	lists   *tenantLists // which must have been read before a session is judged
 	pages   *pages
 	base    *url.URL // base_url; nil: the site is the request's
 	timeout time.Duration

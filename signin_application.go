@@ -50,6 +50,7 @@ type endings struct {
 	gate    *session.Gate
 	ledger  *session.Ledger[signedIn] // here, since no change of a setting may make a code come twice
 	configs configs.Lent[App]
+	joined  *joinedLists // the tenant's, this one among them
 	life    context.Context
 	end     context.CancelFunc
 
@@ -70,6 +71,7 @@ func (e *endings) lastFor(lifetime time.Duration) {
 
 func newEndings(issuer string) *endings {
 	e := &endings{issuer: issuer, gate: session.NewGate()}
+	e.joined = newJoinedLists(e)
 	e.life, e.end = context.WithCancel(context.Background())
 	e.ledger = session.NewLedger[signedIn](e.life, systemClock)
 	digest := sha256.Sum256([]byte(issuer))
@@ -236,7 +238,7 @@ func newApplication(s *applicationSettings, shared *endings) (*application, erro
 		Gate:     shared.gate,
 		Timeout:  s.config.FetchTimeout,
 		Now:      systemClock,
-		Ended:    func(s *session.Session) bool { return a.ends(s, a.clientID) },
+		Ended:    a.hasEnded,
 		Report:   a.reportRefresh,
 	})
 	return a, nil
@@ -417,6 +419,9 @@ func (a *App) releaseSignIn() error {
 	for key := range a.signIn.apps {
 		_, err := applications.Delete(key)
 		errs = append(errs, err)
+	}
+	for _, shared := range a.signIn.lists {
+		shared.joined.forget(a) // before any of them ends
 	}
 	for issuer, shared := range a.signIn.lists {
 		shared.configs.Detach(a)

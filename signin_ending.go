@@ -12,13 +12,24 @@ import (
 // ends reports whether a session of an app is on the list: by its app, or as
 // [session.List.Ended] judges.
 func (e *endings) ends(s *session.Session, clientID string) bool {
-	return e.list.Ended(s) || e.list.Covers(session.ByClient, clientID, "", s.SignedIn)
+	return e.list.Any() && (e.list.Ended(s) || e.list.Covers(session.ByClient, clientID, "", s.SignedIn))
 }
 
-// hasEnded reports whether a session is on one of the tenant's lists.
-func (s *signIn) hasEnded(found *session.Session) bool {
-	for _, of := range s.lists.all() {
-		if of.ends(found, s.app.clientID) {
+// hasEnded reports whether a session of the app is on one of the tenant's lists.
+func (a *application) hasEnded(s *session.Session) bool {
+	for _, of := range *a.joined.all.Load() {
+		if of.ends(s, a.clientID) {
+			return true
+		}
+	}
+	return false
+}
+
+// willEnd is hasEnded, but also for a session whose entry takes effect later: a
+// new one has taken its place, and its cookie must not be written any more.
+func (a *application) willEnd(s *session.Session) bool {
+	for _, of := range *a.joined.all.Load() {
+		if of.list.Listed(s) || of.ends(s, a.clientID) {
 			return true
 		}
 	}

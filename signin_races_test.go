@@ -65,16 +65,22 @@ func (*heldAnswer) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyh
 func slowSite(t *testing.T, settings string) *members {
 	t.Helper()
 	m := newMembers(t, forTheAPI)
-	text := strings.Replace(m.text(forTheAPI), "sign_in", settings+"\nsign_in", 1)
+	loadSlow(t, m, strings.Replace(m.text(forTheAPI), "sign_in", settings+"\nsign_in", 1), `{"body":"hello`)
+	return m
+}
+
+// loadSlow loads a config with a slow path before a handler that begins with
+// this in its JSON.
+func loadSlow(t *testing.T, m *members, text, handler string) {
+	t.Helper()
 	adapted := string(caddytest.Adapt(t, text))
-	slow := strings.Replace(adapted, `{"body":"hello`, `{"handler":"test_held_answer"},{"body":"hello`, 1)
+	slow := strings.Replace(adapted, handler, `{"handler":"test_held_answer"},`+handler, 1)
 	if slow == adapted {
 		t.Fatalf("no place for the slow handler in %s", adapted)
 	}
 	if err := m.LoadJSON([]byte(slow)); err != nil {
 		t.Fatal(err)
 	}
-	return m
 }
 
 // slowly requests a slow path with the cookies of now, runs what happens

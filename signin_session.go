@@ -99,7 +99,7 @@ func (s *signIn) open(b *browser, r *http.Request) (*session.Session, *Refusal) 
 		return nil, refuseNoSession()
 	case s.lists.await(r.Context(), s.timeout) != nil:
 		return found, refuseTenantUnavailable(time.Second)
-	case s.hasEnded(found):
+	case s.app.hasEnded(found):
 		s.cutOff(found)
 		return found, refuseEnded(ReasonSessionEnded)
 	}
@@ -362,7 +362,7 @@ func (b *browser) writeCookie(header http.Header, status int) {
 	}
 	// What the refresher knows may be more than fits.
 	newest, _, err := newest.Fit(s.wanted().claims)
-	if err != nil || !s.app.refresher.MayWrite(newest, b.came, status, s.app.list.Listed(newest)) {
+	if err != nil || !s.app.refresher.MayWrite(newest, b.came, status, s.app.willEnd(newest)) {
 		return
 	}
 	value, err := s.app.ring.SealSession(b.at.Site, newest)

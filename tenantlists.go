@@ -3,6 +3,8 @@ package logtoauth
 import (
 	"context"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
@@ -90,6 +92,57 @@ func (a *App) listsOf(own *endings, site *keys.Config) *tenantLists {
 	for _, of := range lists.lists {
 		of.lastFor(longest)
 		a.signIn.keeps.atLeast(of.issuer, keep)
+		of.joined.says(a, lists.lists)
 	}
 	return lists
+}
+
+// joinedLists are a list and those that configs have joined with it. What
+// outlives a config asks here, such as the refresher of an app.
+//
+// What a config says counts from when it is provisioned, since it may have
+// requests before it starts, until it is cleaned up, since it still answers
+// requests when it has stopped. Until then it keeps its lists alive. While one
+// config takes over from another, what either of them says counts.
+type joinedLists struct {
+	own *endings
+	all atomic.Pointer[[]*endings] // replaced, never changed: requests read it without a lock
+
+	mu sync.Mutex
+	by map[*App][]*endings
+}
+
+func newJoinedLists(own *endings) *joinedLists {
+	j := &joinedLists{own: own, by: make(map[*App][]*endings)}
+	j.all.Store(&[]*endings{own})
+	return j
+}
+
+// says notes which lists are one for a config.
+func (j *joinedLists) says(config *App, lists []*endings) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.by[config] = slices.Clone(lists) // more may be joined to it
+	j.update()
+}
+
+// forget takes back what a config says.
+func (j *joinedLists) forget(config *App) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	delete(j.by, config)
+	j.update()
+}
+
+// update is called with mu held.
+func (j *joinedLists) update() {
+	all := []*endings{j.own}
+	for _, lists := range j.by {
+		for _, of := range lists {
+			if !slices.Contains(all, of) {
+				all = append(all, of)
+			}
+		}
+	}
+	j.all.Store(&all)
 }

@@ -2,12 +2,15 @@ package logtoauth
 
 import (
 	"net/http"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+	"weak"
 
-	"github.com/caddy-logto/caddy-logto-auth/internal/caddytest"
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
+	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
 )
 
 // namedSites are sites of one tenant that name it otherwise than the site that
@@ -18,6 +21,7 @@ named.example.com {
 		endpoint TENANT
 		issuer https://auth.example.com/oidc TENANT/oidc
 		audience https://api.example.com
+		SIGN_IN
 		revocation {
 			webhook_secret a-signing-key-of-32-characters-xx
 			keep 48h
@@ -36,6 +40,9 @@ custom.example.com {
 }
 `
 
+// otherIssuer is how namedSites name the tenant otherwise.
+const otherIssuer = "https://auth.example.com/oidc"
+
 // A tenant has several names. What it tells one site holds at all of them.
 func TestRevocationsOfATenantWithSeveralNames(t *testing.T) {
 	for _, told := range []string{testHost, "named.example.com"} {
@@ -47,18 +54,15 @@ func TestRevocationsOfATenantWithSeveralNames(t *testing.T) {
 				testHost:            m.token(devtenant.TokenRequest{Subject: alice}),
 				"named.example.com": m.token(devtenant.TokenRequest{Subject: alice}),
 				"custom.example.com": m.token(devtenant.TokenRequest{
-					Subject: alice, Extra: map[string]any{"iss": "https://auth.example.com/oidc"},
+					Subject: alice, Extra: map[string]any{"iss": otherIssuer},
 				}),
 			}
 			for host, token := range tokens {
 				isIn(t, host, m.show(host, token))
 			}
 			pass(t, time.Minute)
-			octets := encoded(t, m.tenant.DeletionEvent(alice))
-			answer := m.Get("/.logto/webhook", caddytest.Method(http.MethodPost), caddytest.Header("Host", told),
-				caddytest.Header(signatureHeader, hookSignature(octets)), body(octets))
-			if answer.StatusCode != http.StatusNoContent {
-				t.Fatalf("the webhook: %d %s", answer.StatusCode, answer.Body)
+			if got := m.deliverTo(told, m.tenant.DeletionEvent(alice)); got != http.StatusNoContent {
+				t.Fatalf("the webhook: %d", got)
 			}
 			for host, token := range tokens {
 				isOut(t, host, m.show(host, token))
@@ -93,7 +97,7 @@ stranger.example.com {
 	app := lists[0].configs.Current()
 	for name, want := range map[string]int{
 		m.tenant.Issuer():                   2,
-		"https://auth.example.com/oidc":     2,
+		otherIssuer:                         2,
 		m.tenant.URL + "/oidc/jwks":         2,
 		"https://stranger.example.com/oidc": 1,
 	} {
@@ -107,4 +111,76 @@ stranger.example.com {
 			t.Errorf("%s keeps entries for %v", of.issuer, keep)
 		}
 	}
+}
+
+// listOf is the list of an issuer, whichever config has it.
+func listOf(t *testing.T, issuer string) *endings {
+	t.Helper()
+	for _, of := range startedLists() {
+		if of.issuer == issuer {
+			return of
+		}
+	}
+	t.Fatalf("%s has no list", issuer)
+	return nil
+}
+
+// What configs say of a tenant's names counts while they have its lists: from
+// before they start until after they stop. It keeps neither of them alive.
+func TestJoinedListsFollowTheConfigs(t *testing.T) {
+	const one, two, three = "https://one.example/oidc", "https://two.example/oidc", "https://three.example/oidc"
+	// provision makes a config of sites that accept these issuers.
+	provision := func(sites ...[]string) *App {
+		config := new(App)
+		for _, issuers := range sites {
+			own, err := config.listOf(issuers[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			config.listsOf(own, &keys.Config{Issuers: issuers})
+		}
+		return config
+	}
+	cleanUp := func(config *App) {
+		t.Helper()
+		if err := config.Cleanup(); err != nil {
+			t.Error(err)
+		}
+	}
+	joined := func(when string, want ...string) {
+		t.Helper()
+		var got []string
+		for _, of := range *listOf(t, one).joined.all.Load() {
+			if got = append(got, of.issuer); of.life.Err() != nil {
+				t.Errorf("%s: the list of %s has ended", when, of.issuer)
+			}
+		}
+		slices.Sort(got)
+		if slices.Sort(want); !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", when, got, want)
+		}
+	}
+	first := provision([]string{one}, []string{two}, []string{three})
+	joined("apart", one)
+	gone := weak.Make(first)
+	second := provision([]string{one}, []string{two}, []string{two, one})
+	joined("in a config that is about to start", one, two)
+	third := provision([]string{one}, []string{three, one})
+	joined("in two configs", one, two, three)
+	cleanUp(third)
+	joined("after one that did not start", one, two)
+	cleanUp(first)
+	joined("after a reload", one, two)
+	eventually(t, "the first config is no longer referred to", func() bool {
+		runtime.GC()
+		return gone.Value() == nil
+	})
+	fourth := provision([]string{one})
+	if err := second.Stop(); err != nil {
+		t.Error(err)
+	}
+	joined("while a config that has stopped still answers", one, two)
+	cleanUp(second)
+	joined("apart again", one)
+	cleanUp(fourth)
 }
