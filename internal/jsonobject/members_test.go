@@ -2,6 +2,7 @@ package jsonobject
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 	"unicode/utf8"
 )
@@ -65,7 +66,16 @@ func checkMemberList(t *testing.T, m Members, name string, value json.RawMessage
 	if usable != (isText || isList) {
 		t.Errorf("%s is usable as a list: %t", value, usable)
 	}
-	if usable && isText && (len(got) != 1 || got[0] != *text) || usable && isList && len(got) != len(list) {
-		t.Errorf("the list of %s is %q", value, got)
+	want := make([]string, 0, len(list))
+	for _, element := range list {
+		if usable {
+			want = append(want, *element)
+		}
+	}
+	if isText {
+		want = []string{*text}
+	}
+	if usable && !slices.Equal(got, want) {
+		t.Errorf("the list of %s is %q, not %q", value, got, want)
 	}
 }

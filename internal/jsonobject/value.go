@@ -1,7 +1,6 @@
 package jsonobject
 
 import (
-	"encoding/json"
 	"math"
 	"strconv"
 	"strings"
@@ -50,35 +49,28 @@ func (v Value) List() (values []string, usable bool) {
 	if v.IsAbsent() {
 		return nil, true
 	}
-	if value, ok := decodeString(string(v)); ok {
+	text := string(v)
+	if value, ok := decodeString(text); ok {
 		return []string{value}, true
 	}
-	var array []json.RawMessage
-	if err := json.Unmarshal([]byte(v), &array); err != nil {
+	if text[0] != '[' {
 		return nil, false
 	}
-	values = make([]string, 0, len(array))
-	for _, element := range array {
-		value, ok := decodeString(string(element))
-		if !ok {
+	values = make([]string, 0, min(strings.Count(text, ",")+1, 16))
+	i := skipSpace(text, 1)
+	if at(text, i) == ']' {
+		return values, true
+	}
+	for {
+		end := skipString(text, i)
+		if end == 0 {
 			return nil, false
 		}
+		value, _ := decodeString(text[i:end])
 		values = append(values, value)
+		if i = skipSpace(text, end); at(text, i) != ',' {
+			return values, at(text, i) == ']'
+		}
+		i = skipSpace(text, i+1)
 	}
-	return values, true
-}
-
-// decodeString decodes a JSON text if that is a string.
-func decodeString(raw string) (string, bool) {
-	if len(raw) < 2 || raw[0] != '"' {
-		return "", false
-	}
-	if strings.IndexByte(raw, '\\') < 0 {
-		return raw[1 : len(raw)-1], true
-	}
-	var value string
-	if err := json.Unmarshal([]byte(raw), &value); err != nil {
-		return "", false
-	}
-	return value, true
 }
