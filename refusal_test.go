@@ -3,6 +3,7 @@ package logtoauth
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -260,5 +261,62 @@ func TestErrorRoutesGetARefusalOfTheirOwn(t *testing.T) {
 	refusal, ok := errors.AsType[*Refusal](err)
 	if !ok || refusal == refusedMissingToken || refusal.Reason != ReasonMissingToken {
 		t.Errorf("the error is %v", err)
+	}
+}
+
+// appending is a middleware in Go that adds a line to what it is given to
+// write, and changes header values in place.
+type appending struct {
+	*httptest.ResponseRecorder
+	written []byte
+}
+
+func (w *appending) Write(p []byte) (int, error) {
+	w.written = append(p, "for "+w.Header().Get("X-Client")...)
+	for _, values := range w.Header() {
+		_ = append(values, "x")
+		values[0] += ";x"
+	}
+	return len(p), nil
+}
+
+// The bodies and challenges of answers are shared, too: what a middleware in
+// front makes of one must not stand in another.
+func TestNoMiddlewareChangesTheAnswersOfOthers(t *testing.T) {
+	p := responder{realm: "r"}
+	p.prepare()
+	for _, refusal := range allRefusals() {
+		answer := func(client string) *appending {
+			w := &appending{ResponseRecorder: httptest.NewRecorder()}
+			w.Header().Set("X-Client", client)
+			if err := p.refuse(w, caddyRequest(t, http.MethodGet, "/"), refusal.refusal); err != nil {
+				t.Fatal(err)
+			}
+			return w
+		}
+		alice, bob := answer("alice"), answer("bob")
+		if want := fmt.Sprintf(`{"error":%q}for alice`, refusal.text); string(alice.written) != want {
+			t.Errorf("%s: %s was written, not %s", refusal.reason, alice.written, want)
+		}
+		alice.Header().Set("X-Client", "bob;x")
+		if !maps.EqualFunc(alice.Header(), bob.Header(), slices.Equal) {
+			t.Errorf("%s: the headers are %v and %v", refusal.reason, alice.Header(), bob.Header())
+		}
+	}
+}
+
+func TestNoMiddlewareChangesTheMetadataOfOthers(t *testing.T) {
+	m := &Metadata{document: append(make([]byte, 0, 64), "{}"...)}
+	var written [2][]byte
+	for i, client := range []string{"alice", "bob"} {
+		w := &appending{ResponseRecorder: httptest.NewRecorder()}
+		w.Header().Set("X-Client", client)
+		if err := m.serveDocument(w); err != nil {
+			t.Fatal(err)
+		}
+		written[i] = w.written
+	}
+	if string(written[0]) != "{}for alice" {
+		t.Errorf("%q was written", written)
 	}
 }

@@ -2,6 +2,7 @@ package logtoauth
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -156,8 +157,10 @@ func (r *Refusal) body() []byte {
 	return renderBody(r.Text)
 }
 
-// bodyInvalidToken is the body that nearly all refused tokens get.
-var bodyInvalidToken = renderBody(textInvalidToken)
+// bodyInvalidToken is the body that nearly all refused tokens get. It has no
+// room behind it: a middleware that appends to what it is given to write would
+// change what another request's has appended.
+var bodyInvalidToken = slices.Clip(renderBody(textInvalidToken))
 
 func renderBody(text string) []byte {
 	// The texts are printable ASCII, which Go and JSON quote alike.

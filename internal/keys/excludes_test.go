@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"context"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -107,6 +108,48 @@ func TestExcludesIsWhatAwaitKeyWouldSay(t *testing.T) {
 	}
 	if excluded < asked/20 || excluded > asked/2 {
 		t.Errorf("%d of %d were excluded: this test shows little", excluded, asked)
+	}
+}
+
+// Whatever a flood of made-up kids, outages and refreshes do to a key set: once
+// the tenant publishes a key and can be reached, a request that names it is
+// admitted within refresh_cooldown.
+func TestANewKeyIsAdmittedWithinTheCooldownWhateverElseIsAsked(t *testing.T) {
+	const pace = 100 * time.Millisecond
+	for seed := range uint64(60) {
+		synctest.Test(t, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 2))
+			b := ready(t)
+			flood, stop := context.WithCancel(t.Context())
+			var flooding sync.WaitGroup
+			defer flooding.Wait()
+			defer stop()
+			flooding.Go(func() {
+				pauses := rand.New(rand.NewPCG(seed, 3))
+				for flood.Err() == nil {
+					b.ask(flood, "made-up")
+					<-time.After(time.Duration(pauses.Int64N(int64(pace))))
+				}
+			})
+			for range 10 {
+				b.happen(t, random)
+			}
+			kid := b.Rotate("")
+			b.Release()
+			b.SetJWKSFault(nil)
+			began := time.Now()
+			for {
+				if !b.ks.Excludes(kid) {
+					if _, found := b.ask(t.Context(), kid); found {
+						break
+					}
+				}
+				if waited := time.Since(began); waited > testConfig().RefreshCooldown+2*pace {
+					t.Fatalf("seed %d: the key is refused for %v", seed, waited)
+				}
+				<-time.After(pace)
+			}
+		})
 	}
 }
 
