@@ -17,9 +17,9 @@ func TestHostileTextsCostLittle(t *testing.T) {
 		read    func() bool
 		allowed float64
 	}{
-		"names with escapes":    {walks(`{"\n":1` + repeated(`,"\n":1`) + `}`), many},
-		"texts":                 {lists(`[""` + repeated(`,""`) + `]`), 20},
-		"texts with escapes":    {lists(`["\n"` + repeated(`,"\n"`) + `]`), many + 20},
+		"names with escapes":     {walks(`{"\n":1` + repeated(`,"\n":1`) + `}`), many},
+		"texts":                  {lists(`[""` + repeated(`,""`) + `]`), 20},
+		"texts with escapes":     {lists(`["\n"` + repeated(`,"\n"`) + `]`), many + 20},
 		"a text full of escapes": {decodes(`"\n` + repeated(`\ud83d\ude00`) + `"`), 20},
 	} {
 		t.Run(name, func(t *testing.T) {
