@@ -57,8 +57,8 @@ func hint(refusal *Refusal, info *AuthInfo, token string, site demand) string {
 	case ReasonRevoked:
 		return "the token, its person, app or organization is on the list of revocations; a token that is issued after the entry is admitted"
 	case ReasonKeysUnavailable:
-		if refusal.Detail == detailGone {
-			return string(detailGone)
+		if refusal.Detail != "" {
+			return string(refusal.Detail)
 		}
 		return "the tenant's keys could not be loaded; see the messages about its JWKS"
 	case ReasonClaimMismatch:

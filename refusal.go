@@ -1,6 +1,7 @@
 package logtoauth
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 	"time"
@@ -139,6 +140,10 @@ const (
 
 	// detailGone: nobody waits for the answer any more.
 	detailGone Detail = "the client left before the signature was checked"
+
+	// detailCrowded: as many signature checks of the client's address wait as
+	// may.
+	detailCrowded Detail = "too many tokens from this address wait for their signature check"
 
 	// Details of the organization, in the words of the hint.
 	detailUnsafeOrganization   Detail = "an organization id that is no single path segment"
@@ -286,11 +291,15 @@ func refuseKeysUnavailable(retryAfter int) *Refusal {
 	}
 }
 
-// refuseUndecided refuses a request that gave up before its signature was
-// checked. The token is not at fault: a session must not end for it.
-func refuseUndecided() *Refusal {
+// refuseUndecided refuses a request whose signature was not checked: it gave up,
+// or there was no place to wait. The token is not at fault: a session must not
+// end for it.
+func refuseUndecided(ctx context.Context) *Refusal {
 	refusal := refuseKeysUnavailable(1)
-	refusal.Detail = detailGone
+	refusal.Detail = detailCrowded
+	if ctx.Err() != nil {
+		refusal.Detail = detailGone
+	}
 	return refusal
 }
 

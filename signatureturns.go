@@ -16,7 +16,13 @@ import (
 //
 // The processors are the process's, so the turns are too. They hold on to
 // nothing but the requests that wait.
-var signatureTurns = turns.New[keys.Requester](processorsForSignatures)
+var signatureTurns = turns.New[keys.Requester](processorsForSignatures, placesForSignatures)
+
+// placesForSignatures is how many requests of one client may wait. Each takes up
+// to 70 KB. net/http sees that a client of HTTP/1.1 has left only once it has
+// read the body, which waits behind us: somebody who sends a thousand POSTs and
+// hangs up would take as many places as there are, without a connection left.
+const placesForSignatures = 1024
 
 // processorsForSignatures is all but one, of those that the process may use now:
 // Go follows the limits of a container while it runs.
@@ -25,7 +31,7 @@ func processorsForSignatures() int { return runtime.GOMAXPROCS(0) - 1 }
 // verifyInTurn is verifiedBy for what is not remembered.
 func (t *jws) verifyInTurn(ctx context.Context, key selectedKey, who func() keys.Requester) *Refusal {
 	if !signatureTurns.Take(who, ctx.Done(), nil) {
-		return refuseUndecided()
+		return refuseUndecided(ctx)
 	}
 	defer signatureTurns.Give()
 	if !t.verifiedBy(key) {

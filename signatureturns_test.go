@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -20,7 +21,7 @@ import (
 
 // turnsOf are turns of a test's own.
 func turnsOf(limit int) *turns.Turns[keys.Requester] {
-	return turns.New[keys.Requester](func() int { return limit })
+	return turns.New[keys.Requester](func() int { return limit }, placesForSignatures)
 }
 
 func addressed(address string) func() keys.Requester {
@@ -289,6 +290,55 @@ func TestAClientThatLeavesCondemnsNoToken(t *testing.T) {
 		}
 		if got := hint(refusal, info, token, demand{}); got != "the client left before the signature was checked" {
 			t.Errorf("the log says %q", got)
+		}
+	})
+}
+
+// Whoever has too many forged tokens waiting is told to come again. Nobody else
+// notices.
+func TestAClientWithTooManyTokensIsToldToComeAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, exampleTenant(), exampleConfig())
+		b.tokens.turns = turnsOf(1)
+		b.fetched(t)
+		b.tokens.turns.Take(nil, nil, nil)
+		v := waitingValidator(b)
+		show := func(address, token string) (*AuthInfo, *Refusal) {
+			return v.validate(t.Context(), token, time.Now, addressed(address))
+		}
+		signed, _, _ := strings.Cut(b.lasting(time.Hour), ".")
+		var flood sync.WaitGroup
+		for i := range placesForSignatures {
+			_, payload, signature := split(b.lasting(time.Hour + time.Duration(i)*time.Second))
+			flood.Go(func() {
+				// One network of IPv6 is one client.
+				if _, refusal := show(fmt.Sprintf("2001:db8::%x", i), signed+"."+payload+".AAAA"+signature[4:]); reasonOf(refusal) != ReasonBadSignature {
+					t.Errorf("a forged token is refused as %+v", refusal)
+				}
+			})
+		}
+		synctest.Wait()
+		token := b.lasting(2 * time.Hour)
+		info, refusal := show("2001:db8::ffff", token)
+		if reasonOf(refusal) != ReasonKeysUnavailable || refusal.RetryAfter != 1 || refusal.condemnsToken() || info.key != nil {
+			t.Errorf("one too many is refused as %+v", refusal)
+		}
+		if got := hint(refusal, info, token, demand{}); got != "too many tokens from this address wait for their signature check" {
+			t.Errorf("the log says %q", got)
+		}
+		flood.Go(func() {
+			if _, refusal := show("192.0.2.1", token); refusal != nil {
+				t.Errorf("another client is refused as %+v", refusal)
+			}
+		})
+		synctest.Wait()
+		if waiting := b.tokens.turns.Waiting(); waiting != placesForSignatures+1 {
+			t.Errorf("%d wait", waiting)
+		}
+		b.tokens.turns.Give()
+		flood.Wait()
+		if len(b.tokens.verifying) != 0 || b.tokens.turns.Waiting() != 0 {
+			t.Errorf("%d checks are noted, %d wait", len(b.tokens.verifying), b.tokens.turns.Waiting())
 		}
 	})
 }

@@ -239,7 +239,7 @@ func (v *validator) verify(ctx context.Context, token string, parsed *jws, info 
 	})
 	switch {
 	case !decided:
-		return info, refuseUndecided()
+		return info, refuseUndecided(ctx)
 	case verified == nil:
 		return info, refusedSignature
 	}

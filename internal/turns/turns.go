@@ -15,7 +15,8 @@ import (
 // for each task that waits, and nothing once it has its turn or has left. It
 // needs no goroutine and no timer.
 type Turns[W comparable] struct {
-	limit func() int
+	limit  func() int
+	places int
 
 	mu     sync.Mutex // never held for longer than it takes to change what is below
 	taken  int
@@ -37,15 +38,17 @@ type waiter[W comparable] struct {
 }
 
 // New makes turns of which limit are taken at a time, at least one. limit is
-// asked each time, since a process may be given more processors, or fewer.
-func New[W comparable](limit func() int) *Turns[W] {
-	return &Turns[W]{limit: limit, queues: make(map[W]*queue[W])}
+// asked each time, since a process may be given more processors, or fewer. Of
+// each W as many tasks may wait as there are places, at least one.
+func New[W comparable](limit func() int, places int) *Turns[W] {
+	return &Turns[W]{limit: limit, places: max(1, places), queues: make(map[W]*queue[W])}
 }
 
 // Take waits for a turn and reports whether there was one, which the caller must
-// Give back. It gives up when one of the channels is closed, either of which may
-// be nil: gone if nobody wants the result any more, needless if somebody else
-// has done the task. who is called if the task has to wait; nil is the zero W.
+// Give back. It gives up at once if too many of the same W wait, and when one of
+// the channels is closed, either of which may be nil: gone if nobody wants the
+// result any more, needless if somebody else has done the task. who is called if
+// the task has to wait; nil is the zero W.
 func (t *Turns[W]) Take(who func() W, gone, needless <-chan struct{}) bool {
 	limit := t.limit()
 	t.mu.Lock()
@@ -61,6 +64,9 @@ func (t *Turns[W]) Take(who func() W, gone, needless <-chan struct{}) bool {
 		name = who() // not under the lock
 	}
 	w := t.enter(name)
+	if w == nil {
+		return false
+	}
 	select {
 	case <-w.granted:
 		// Go runs what a goroutine wakes before all that has been ready for
@@ -95,7 +101,9 @@ func (t *Turns[W]) Waiting() int {
 	return count
 }
 
-// enter puts a task at the end of its queue.
+// enter puts a task at the end of its queue, or returns nil if that is full.
+// There is no bound for all together: somebody with several addresses would use
+// it up for everyone else.
 func (t *Turns[W]) enter(who W) *waiter[W] {
 	limit := t.limit()
 	t.mu.Lock()
@@ -105,6 +113,9 @@ func (t *Turns[W]) enter(who W) *waiter[W] {
 		q = &queue[W]{who: who}
 		q.place = t.ring.PushBack(q)
 		t.queues[who] = q
+	}
+	if q.tasks.Len() >= t.places {
+		return nil
 	}
 	w := &waiter[W]{granted: make(chan struct{}), queue: q}
 	w.place = q.tasks.PushBack(w)

@@ -2,6 +2,7 @@ package turns
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"slices"
 	"sync"
@@ -9,6 +10,9 @@ import (
 	"testing"
 	"testing/synctest"
 )
+
+// plenty are more places than any test here needs.
+const plenty = 1000
 
 // fixed is a limit that stays.
 func fixed(limit int) func() int { return func() int { return limit } }
@@ -23,7 +27,7 @@ type schedule struct {
 }
 
 func newSchedule(limit func() int) *schedule {
-	return &schedule{Turns: New[string](limit), step: make(chan struct{})}
+	return &schedule{Turns: New[string](limit, plenty), step: make(chan struct{})}
 }
 
 // bring starts a task that waits for its turn, and then until it may end.
@@ -147,9 +151,34 @@ func TestWhoLeavesGivesThePlaceUp(t *testing.T) {
 	})
 }
 
+// Each task that waits takes memory, and that its client has left is not always
+// seen.
+func TestWhoBringsTooManyIsSentAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const places = 3
+		s := &schedule{Turns: New[string](fixed(1), places), step: make(chan struct{})}
+		for i := range 1 + places {
+			s.bring("a", fmt.Sprint("a:", i))
+		}
+		for range 10 {
+			if s.Take(func() string { return "a" }, nil, nil) {
+				t.Fatal("there is a turn for the fifth")
+			}
+		}
+		s.bring("b", "b:0")
+		s.ends(1)
+		s.bring("a", "a:4") // one has its turn, so there is a place again
+		s.ends(2 + places)
+		if want := []string{"a:0", "a:1", "b:0", "a:2", "a:3", "a:4"}; !slices.Equal(s.began, want) {
+			t.Errorf("the turns are %v, not %v", s.began, want)
+		}
+		s.empty(t)
+	})
+}
+
 // The turn of one who has left in the same moment is not lost.
 func TestATurnThatNobodyTakesIsTheNextOnes(t *testing.T) {
-	turns := New[string](fixed(1))
+	turns := New[string](fixed(1), plenty)
 	if !turns.Take(nil, nil, nil) {
 		t.Fatal("there is no turn")
 	}
@@ -205,7 +234,7 @@ func TestLimitMayChange(t *testing.T) {
 // all of them.
 func TestTurnsLetOthersRun(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	turns := New[string](fixed(1))
+	turns := New[string](fixed(1), plenty)
 	turns.Take(nil, nil, nil)
 	var had atomic.Int32
 	var all sync.WaitGroup
@@ -229,9 +258,88 @@ func TestTurnsLetOthersRun(t *testing.T) {
 	turns.empty(t)
 }
 
+// Whoever comes, leaves or panics: while somebody waits nobody else has two
+// turns, no turn is free, and none gets lost.
+func TestNobodyHasTwoTurnsWhileAnotherWaits(t *testing.T) {
+	for seed := range uint64(100) {
+		synctest.Test(t, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 1))
+			limit := 1 + random.IntN(3)
+			turns := New[int](fixed(limit), 4)
+			type task struct {
+				who  int
+				gone chan struct{}
+			}
+			var waiting []task
+			var ends []chan bool // of those that have a turn: whether they panic
+			had := make(map[int]map[int]int)
+			granted := func(who int) {
+				for waits := range turns.queues {
+					if had[waits] == nil || waits == who {
+						had[waits] = make(map[int]int)
+					}
+					if had[waits][who]++; waits != who && had[waits][who] > 1 {
+						t.Errorf("seed %d: %d has two turns while %d waits", seed, who, waits)
+					}
+				}
+			}
+			bring := func(who int) {
+				gone, end := make(chan struct{}), make(chan bool)
+				waiting = append(waiting, task{who, gone})
+				go func() {
+					defer func() { _ = recover() }()
+					if !turns.Take(func() int { return who }, gone, nil) {
+						return
+					}
+					defer turns.Give()
+					granted(who)
+					ends = append(ends, end)
+					if <-end {
+						panic("fault")
+					}
+				}()
+			}
+			for range 300 {
+				switch random.IntN(7) {
+				case 0, 1, 2:
+					bring(random.IntN(5))
+				case 3, 4, 5:
+					if len(ends) > 0 {
+						i := random.IntN(len(ends))
+						end := ends[i]
+						ends = slices.Delete(ends, i, i+1)
+						end <- random.IntN(4) == 0
+					}
+				case 6:
+					if i := random.IntN(len(waiting) + 1); i < len(waiting) {
+						close(waiting[i].gone)
+						waiting = slices.Delete(waiting, i, i+1)
+					}
+				}
+				synctest.Wait()
+				if turns.taken != len(ends) || turns.taken < limit && turns.Waiting() > 0 {
+					t.Fatalf("seed %d: %d turns are taken, %d noted; %d wait", seed, turns.taken, len(ends), turns.Waiting())
+				}
+				for who := range had {
+					if turns.queues[who] == nil {
+						delete(had, who)
+					}
+				}
+			}
+			for len(ends) > 0 {
+				end := ends[0]
+				ends = ends[1:]
+				end <- false
+				synctest.Wait()
+			}
+			turns.empty(t)
+		})
+	}
+}
+
 // For the race detector, and for turns that get lost.
 func TestNeverMoreThanTheLimit(t *testing.T) {
-	turns := New[int](fixed(2))
+	turns := New[int](fixed(2), plenty)
 	var running, done atomic.Int32
 	var all sync.WaitGroup
 	for worker := range 8 {
@@ -261,7 +369,7 @@ func TestNeverMoreThanTheLimit(t *testing.T) {
 }
 
 func TestFreeTurnAllocatesNothing(t *testing.T) {
-	turns := New[string](fixed(1))
+	turns := New[string](fixed(1), plenty)
 	who := func() string { t.Error("asked for a name"); return "" }
 	if allocated := testing.AllocsPerRun(100, func() {
 		if !turns.Take(who, nil, nil) {
@@ -274,7 +382,7 @@ func TestFreeTurnAllocatesNothing(t *testing.T) {
 }
 
 func BenchmarkFreeTurn(b *testing.B) {
-	turns := New[string](fixed(1))
+	turns := New[string](fixed(1), plenty)
 	b.ReportAllocs()
 	for b.Loop() {
 		turns.Take(nil, nil, nil)
