@@ -206,7 +206,7 @@ func TestMemoriesChangeNoVerdict(t *testing.T) {
 	}
 	m := &mutations{rand.New(rand.NewPCG(1, 15)), []*devtenant.Tenant{cached.Tenant, second}, make([]string, 30)}
 	for i := range m.tokens {
-		m.tokens[i] = cached.Tenant.SignRaw([]byte(`{"alg":"EdDSA","typ":"at+jwt","kid":"k1"}`), fmt.Appendf(nil, `{"iss":%q,"sub":"%d","client_id":"app","exp":1800003600}`, cached.Issuer(), i))
+		m.tokens[i] = cached.SignRaw([]byte(`{"alg":"EdDSA","typ":"at+jwt","kid":"k1"}`), fmt.Appendf(nil, `{"iss":%q,"sub":"%d","client_id":"app","exp":1800003600}`, cached.Issuer(), i))
 	}
 	var jwks []byte
 	warm, admitted := cached.validator(), 0

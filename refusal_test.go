@@ -272,12 +272,14 @@ type appending struct {
 }
 
 func (w *appending) Write(p []byte) (int, error) {
-	w.written = append(p, "for "+w.Header().Get("X-Client")...)
+	size := len(p)
+	p = append(p, "for "+w.Header().Get("X-Client")...)
+	w.written = p
 	for _, values := range w.Header() {
 		_ = append(values, "x")
 		values[0] += ";x"
 	}
-	return len(p), nil
+	return size, nil
 }
 
 // The bodies and challenges of answers are shared, too: what a middleware in
