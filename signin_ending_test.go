@@ -172,6 +172,7 @@ func TestSessionEndsByAnotherNameWhileItRefreshes(t *testing.T) {
 			end(t, p.members)
 			p.tenant.Release()
 			endsWithoutCookie(t, answer())
+			p.awaitRevocations(1) // its refresh token, which nobody may come back with
 			if got := requests(); got["refused session_ended"] != 1 {
 				t.Errorf("counted %v", got)
 			}

@@ -281,6 +281,7 @@ func (s *signIn) refuseToken(b *browser, failure *session.TokenError, targets []
 	}
 	switch failure.Kind {
 	case session.Ended:
+		s.cutOff(b.cookie) // the browser may not come back
 		return refuseEnded(ReasonSessionEnded)
 	case session.Expired:
 		if targets[0].Organization != "" && b.cookie.RefreshToken == "" && b.cookie.Token.IsZero() {
