@@ -257,10 +257,22 @@ func (a *AuthInfo) decodeGrant(payload string, c *claimValues) *Refusal {
 	if !c.cnf.IsAbsent() {
 		return refuseToken(ReasonBoundToken, "The token is bound to a key and is no bearer token", "cnf")
 	}
-	if act, ok := jsonobject.Parse(string(c.act)); ok {
-		a.Actor, _, _ = act.Text("sub")
-	}
+	a.Actor = actor(c.act)
 	return nil
+}
+
+// actor returns `act.sub`, or "" if there is none. It keeps no other member: who
+// forges a token may put thousands there.
+func actor(act jsonobject.Value) (subject string) {
+	var sub jsonobject.Value
+	if jsonobject.Walk(string(act), func(name string, value jsonobject.Value) {
+		if name == "sub" {
+			sub = value
+		}
+	}) {
+		subject, _, _ = sub.Text()
+	}
+	return subject
 }
 
 // identifier returns a claim that must be a string without control characters,

@@ -56,7 +56,7 @@ func (v Value) List() (values []string, usable bool) {
 	if text[0] != '[' {
 		return nil, false
 	}
-	values = make([]string, 0, min(strings.Count(text, ",")+1, 16))
+	values = make([]string, 0, strings.Count(text, ",")+1)
 	i := skipSpace(text, 1)
 	if at(text, i) == ']' {
 		return values, true

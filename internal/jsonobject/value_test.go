@@ -18,6 +18,7 @@ func TestHostileTextsCostLittle(t *testing.T) {
 		allowed float64
 	}{
 		"names with escapes":     {walks(`{"\n":1` + repeated(`,"\n":1`) + `}`), many},
+		"nested objects":         {walks(`{"a":[{}` + repeated(`,{"":[]}`) + `]}`), 0},
 		"texts":                  {lists(`[""` + repeated(`,""`) + `]`), 20},
 		"texts with escapes":     {lists(`["\n"` + repeated(`,"\n"`) + `]`), many + 20},
 		"a text full of escapes": {decodes(`"\n` + repeated(`\ud83d\ude00`) + `"`), 20},

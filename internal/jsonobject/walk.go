@@ -1,7 +1,6 @@
 package jsonobject
 
 import (
-	"encoding/json"
 	"strings"
 	"unicode/utf8"
 )
@@ -16,9 +15,8 @@ const maxDepth = 10_000
 //
 // A refused token costs little more than the reading of its JSON. So the text is
 // read once, and nothing is allocated: encoding/json first checks it octet by
-// octet, and then reads it again. It still judges what is nested, which few
-// tokens have. Invalid UTF-8 is refused, since encoding/json would replace it
-// and make two names alike.
+// octet, and then reads it again. Invalid UTF-8 is refused, since encoding/json
+// would replace it and make two names alike.
 func Walk(text string, member func(name string, value Value)) bool {
 	if !utf8.ValidString(text) {
 		return false
@@ -166,31 +164,65 @@ func skipDigits(text string, i int) int {
 	return i
 }
 
-// skipNested is skipValue for arrays and objects. Where the brackets are
-// balanced the value ends, if it is one, which encoding/json tells.
+// skipNested is skipValue for arrays and objects, with all that is in them.
 func skipNested(text string, i int) int {
-	depth := 1 // the object around it
-	for end := i; end < len(text); end++ {
-		switch text[end] {
-		case '"':
-			behind := skipString(text, end)
-			if behind == 0 {
-				return 0
-			}
-			end = behind - 1
+	var onStack [32]byte
+	open := onStack[:0] // the brackets of those that have not ended
+	for {
+		switch bracket := at(text, i); bracket {
 		case '{', '[':
-			if depth++; depth > maxDepth {
+			if len(open) == maxDepth-1 { // the object around all is one
 				return 0
 			}
-		case '}', ']':
-			if depth--; depth > 1 {
+			open = append(open, bracket)
+			if i = skipSpace(text, i+1); at(text, i) != closing(bracket) {
+				if i = skipName(text, i, bracket); i == 0 {
+					return 0
+				}
 				continue
 			}
-			if !json.Valid([]byte(text[i : end+1])) {
+		default:
+			if i = skipValue(text, i); i == 0 {
 				return 0
 			}
-			return end + 1
+			i = skipSpace(text, i)
+		}
+		// Here a value has ended, which may end those around it.
+		for at(text, i) == closing(open[len(open)-1]) {
+			if open = open[:len(open)-1]; len(open) == 0 {
+				return i + 1
+			}
+			i = skipSpace(text, i+1)
+		}
+		if at(text, i) != ',' {
+			return 0
+		}
+		if i = skipName(text, skipSpace(text, i+1), open[len(open)-1]); i == 0 {
+			return 0
 		}
 	}
-	return 0
+}
+
+// closing returns the bracket that ends what a bracket has begun.
+func closing(bracket byte) byte {
+	if bracket == '{' {
+		return '}'
+	}
+	return ']'
+}
+
+// skipName returns the index of the next value in an object or array, whose name
+// begins at i if that is an object, or 0 if there is none.
+func skipName(text string, i int, bracket byte) int {
+	if bracket != '{' {
+		return i
+	}
+	end := skipString(text, i)
+	if end == 0 {
+		return 0
+	}
+	if i = skipSpace(text, end); at(text, i) != ':' {
+		return 0
+	}
+	return skipSpace(text, i+1)
 }

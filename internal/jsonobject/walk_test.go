@@ -37,6 +37,9 @@ func TestShortTextsAreJudgedAsByEncodingJSON(t *testing.T) {
 	for length := range 5 {
 		texts(`"\u/019-+.eE[]{},n`, length, func(text string) { checkVerdict(t, `{"a":`+text+`}`) })
 	}
+	for length := range 7 {
+		texts(`{}[]:,1`, length, func(text string) { checkVerdict(t, `{"a":[`+strings.ReplaceAll(text, ":", `"":`)+`}`) })
+	}
 	for octet := range 256 {
 		c := string([]byte{byte(octet)})
 		for _, text := range []string{
