@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 	"unicode"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
 )
 
 // expand replaces the placeholders of a text as a handler of this request does.
@@ -246,6 +249,28 @@ func TestPlaceholdersHoldNoControlCharacters(t *testing.T) {
 		}
 		if strings.ContainsFunc(got, unicode.IsControl) {
 			t.Errorf("{%s} holds a control character: %q", key, got)
+		}
+	}
+}
+
+// The first logto_auth of a request clears nothing. So whatever makes the state
+// before it leaves nothing there that it would have to clear.
+func TestWhatIsBeforeALogtoAuthLeavesOnlyHistory(t *testing.T) {
+	for name, before := range map[string]caddyhttp.MiddlewareHandler{
+		"logto_strip_identity": &StripIdentity{SignInCookies: true},
+		"logto_require":        &Require{logger: zap.NewNop()},
+	} {
+		r := caddyRequest(t, http.MethodGet, "/")
+		r.Header.Set("Cookie", "a=b")
+		if err := before.ServeHTTP(httptest.NewRecorder(), r, passed); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		state, known := knownState(r)
+		if !known {
+			t.Fatalf("%s makes no state", name)
+		}
+		if !state.concluding && !reflect.DeepEqual(*state, requestState{requestHistory: state.requestHistory}) {
+			t.Errorf("%s leaves %+v", name, *state)
 		}
 	}
 }

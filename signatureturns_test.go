@@ -463,3 +463,39 @@ func TestRequestsThatAreGivenUpWaitForNoTurn(t *testing.T) {
 	}
 	giveBack()
 }
+
+// Who waits for a turn when the config is replaced is answered by the old one,
+// whose key set has ended by then.
+func TestWhoWaitsForATurnOutlivesAReload(t *testing.T) {
+	tenant := devtenanttest.NewServer(t, devtenant.Options{Algorithm: "ES256"})
+	config := func(cacheSize int) string {
+		return fmt.Sprintf("http://localhost {\nlogto_auth {\nendpoint %s\naudience %s\ncache_size %d\n}\nrespond %d\n}", tenant.URL, testAPI, cacheSize, 200+cacheSize)
+	}
+	s := caddytest.Start(t, config(1))
+	token := func(subject string) caddytest.Option {
+		return caddytest.Bearer(tenant.Token(devtenant.TokenRequest{Subject: subject, ClientID: "spa", Resource: testAPI}))
+	}
+	show := func(subject string) <-chan int {
+		answered := make(chan int, 1)
+		go func() { answered <- s.Get("/", caddytest.Header("Host", "localhost"), token(subject)).StatusCode }()
+		return answered
+	}
+	if status := <-show("first"); status != 201 {
+		t.Fatalf("answered with %d", status)
+	}
+	giveBack := takeAllTurns(t)
+	old := show("old")
+	waiting(t, 1)
+	if err := s.Load(config(2)); err != nil {
+		t.Fatal(err)
+	}
+	fresh := show("fresh")
+	waiting(t, 2)
+	giveBack()
+	if status := <-old; status != 201 {
+		t.Errorf("who came before the reload got %d", status)
+	}
+	if status := <-fresh; status != 202 {
+		t.Errorf("who came after it got %d", status)
+	}
+}
