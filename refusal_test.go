@@ -272,15 +272,15 @@ type appending struct {
 }
 
 func (w *appending) Write(p []byte) (int, error) {
-	size := len(p)
-	p = append(p, "for "+w.Header().Get("X-Client")...)
-	w.written = p
+	w.written = appended(p, "for "+w.Header().Get("X-Client"))
 	for _, values := range w.Header() {
 		_ = append(values, "x")
 		values[0] += ";x"
 	}
-	return size, nil
+	return len(p), nil
 }
+
+func appended(p []byte, text string) []byte { return append(p, text...) }
 
 // The bodies and challenges of answers are shared, too: what a middleware in
 // front makes of one must not stand in another.
