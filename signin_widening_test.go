@@ -1,6 +1,7 @@
 package logtoauth
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -121,12 +122,42 @@ func TestReloadAfterAnAPIWasDeleted(t *testing.T) {
 	if err := p.Load(p.text(within("audience "+testAPI, "") + "respond ok\n}")); err != nil {
 		t.Fatal(err)
 	}
+	requests := counting(t, metrics.requests)
 	page, signIns := p.visit("/page?a=b", alice)
 	if page.StatusCode != http.StatusOK || signIns != 2 {
 		t.Errorf("%d %s after %d sign-ins", page.StatusCode, page.Body, signIns)
 	}
+	if want := map[string]float64{"redirected insufficient_scope": 1, "redirected ": 1, "admitted ": 1}; !maps.Equal(requests(), want) {
+		t.Errorf("counted %v", requests())
+	}
 	if page, signIns = p.visit("/", alice); page.StatusCode != http.StatusOK || signIns != 0 {
 		t.Errorf("later: %d after %d sign-ins", page.StatusCode, signIns)
+	}
+}
+
+// Only that Logto does not know an API is a reason to ask for fewer: a person
+// who may not use the app must not be sent there twice.
+func TestSignInForMoreThatIsRefused(t *testing.T) {
+	p := newMembers(t, within("audience https://old.example.com", "")+"respond ok\n}").browser()
+	p.tenant.AddResource("https://old.example.com")
+	p.signIn("/", alice)
+	if err := p.Load(p.text(within("audience "+testAPI, "") + "respond ok\n}")); err != nil {
+		t.Fatal(err)
+	}
+	asked, err := url.Parse(p.start("/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := url.Values{"state": {asked.Query().Get("state")}, "iss": {p.tenant.Issuer()}, "error": {"access_denied"}}
+	if got := asked.Query()["resource"]; len(got) != 2 {
+		t.Fatalf("asked for %v", got)
+	}
+	if page := p.open("/.logto/callback?" + query.Encode()); page.StatusCode != http.StatusBadRequest {
+		t.Errorf("%d to %s", page.StatusCode, page.Header.Get("Location"))
+	}
+	query.Set("error", "invalid_target")
+	if page := p.open("/.logto/callback?" + query.Encode()); !p.startsSignIn(page) {
+		t.Errorf("an unknown API: %d %s", page.StatusCode, page.Body)
 	}
 }
 

@@ -139,3 +139,27 @@ func TestTheLongestStateOpens(t *testing.T) {
 		t.Errorf("a state of %d octets: %v", len(text), err)
 	}
 }
+
+// A second attempt asks for what the site needs, and there is no third.
+func TestNarrower(t *testing.T) {
+	flow := mustStart(t, Flow{}, testTime)
+	first := flow.NewState(testTime, testIssuer, testRedirect, "/members")
+	first.Resource, first.Scopes, first.Resources, first.Own, first.Identity = "https://a.example", []string{"openid"}, []string{"https://a.example", "https://b.example"}, 1, true
+	second, ok := flow.Narrower(testTime.Add(time.Minute), first)
+	if !ok || second.ID() == first.ID() || !second.started.Equal(testTime.Add(time.Minute)) || !flow.Started(second) {
+		t.Errorf("%t, %+v", ok, second)
+	}
+	want := first
+	want.id, want.started = second.id, second.started
+	want.Resources, want.Again = []string{"https://a.example"}, true
+	if !reflect.DeepEqual(second, want) {
+		t.Errorf("%+v, want %+v", second, want)
+	}
+	again, own := first, first
+	again.Again, own.Own = true, 2
+	for name, state := range map[string]State{"a second attempt": again, "only what the site needs": own, "the narrower one": second} {
+		if _, ok := flow.Narrower(testTime, state); ok {
+			t.Errorf("%s has a narrower one", name)
+		}
+	}
+}
