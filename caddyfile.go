@@ -200,7 +200,7 @@ func (h *Handler) endpointsPath() string {
 	switch {
 	case h.SignIn != nil:
 		return cmp.Or(h.SignIn.Path, defaultSignInPath)
-	case h.Revocation != nil && h.Revocation.WebhookSecret != "":
+	case h.Revocation.takesWebhooks():
 		return cmp.Or(h.Revocation.Path, defaultSignInPath)
 	}
 	return ""

@@ -96,7 +96,7 @@ func (c *configChecker) auth(server siteServer, auth *foundAuth, all []*foundAut
 			return err
 		}
 	}
-	if handler.takesWebhooks() {
+	if handler.Revocation.takesWebhooks() {
 		return c.webhook(server, auth, handler, all)
 	}
 	return nil

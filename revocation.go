@@ -50,9 +50,6 @@ func (h *Handler) newRevocations(app *App, config *keys.Config) (*revocations, e
 	}, nil
 }
 
-// takesWebhooks reports whether this site takes Logto's webhooks.
-func (h *Handler) takesWebhooks() bool { return h.revocations != nil && len(h.revocations.secret) > 0 }
-
 // check refuses a verified token that is on the list. A session is judged when
 // it is opened, by the time of its sign-in: each refresh makes a new token. What
 // concerns only an organization, or one token, concerns its token.

@@ -51,9 +51,13 @@ func (v *Revocation) applyDefaults(signIn *SignIn) {
 	setDefault(&v.Path, defaultSignInPath)
 }
 
+// takesWebhooks reports whether a site with these settings takes Logto's
+// webhooks. They need not be provisioned; nil is none.
+func (v *Revocation) takesWebhooks() bool { return v != nil && v.WebhookSecret != "" }
+
 // expand replaces the placeholders that are known at load.
 func (v *Revocation) expand(e *expander) {
-	if v != nil && v.WebhookSecret != "" {
+	if v.takesWebhooks() {
 		e.expandSecret("revocation.webhook_secret", "the signing key", &v.WebhookSecret)
 	}
 }

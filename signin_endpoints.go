@@ -75,7 +75,7 @@ func isAtOrBelow(given, prefix string) bool {
 // Nothing there reaches a later handler.
 func (h *Handler) serveEndpoint(w http.ResponseWriter, r *http.Request, state *requestState, name string) error {
 	switch {
-	case name == webhookName && h.takesWebhooks():
+	case name == webhookName && h.Revocation.takesWebhooks():
 		return h.revocations.serveWebhook(w, r)
 	case h.signIn != nil:
 		return h.signIn.serve(w, r, state, name)
@@ -91,7 +91,7 @@ func (h *Handler) serveEndpoint(w http.ResponseWriter, r *http.Request, state *r
 // endpoint is the endpoint of a name below the handler's path, if it has one. It
 // need not be provisioned.
 func (h *Handler) endpoint(name string) (found endpoint, ok bool) {
-	if name == webhookName && h.Revocation != nil && h.Revocation.WebhookSecret != "" {
+	if name == webhookName && h.Revocation.takesWebhooks() {
 		return endpoint{methods: []string{http.MethodPost}}, true
 	}
 	if h.SignIn == nil {

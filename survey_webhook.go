@@ -21,7 +21,7 @@ type foundWebhook struct {
 // webhookOf expands what load time knows. It reports false for a logto_auth that
 // takes no webhooks or will not load, which says why.
 func webhookOf(auth *foundAuth) (foundWebhook, bool) {
-	if auth.settings.Revocation == nil || auth.settings.Revocation.WebhookSecret == "" {
+	if !auth.settings.Revocation.takesWebhooks() {
 		return foundWebhook{}, false
 	}
 	written := *auth.settings.Revocation
