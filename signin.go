@@ -1,15 +1,11 @@
 package logtoauth
 
 import (
-	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-logto/caddy-logto-auth/internal/jsonobject"
 	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
@@ -121,15 +117,6 @@ func (h *Handler) newSignIn(app *App, settings applicationSettings) (*signIn, er
 	return s, nil
 }
 
-// originOf is the origin of a URL, or "" of a path.
-func originOf(address string) string {
-	u, err := url.Parse(address)
-	if err != nil || u.Host == "" {
-		return ""
-	}
-	return u.Scheme + "://" + u.Host
-}
-
 // ask puts together what a sign-in asks for: what this logto_auth checks, and
 // the logto_require lines of the site. The claims beside are those that the
 // others of the app name: each of them may be the one that writes the cookie.
@@ -200,162 +187,6 @@ func (h *Handler) namedClaims(required []string) []string {
 		add(path)
 	}
 	return names
-}
-
-// origin is what a browser sees of the site of a request.
-type origin struct {
-	session.Site
-	secure bool // https
-}
-
-func (o origin) scheme() string {
-	if o.secure {
-		return "https"
-	}
-	return "http"
-}
-
-// origin returns the origin of a request. Its error says that nobody can be
-// signed in there: plain http that is not loopback, or a Host that no browser
-// sends.
-func (s *signIn) origin(r *http.Request) (origin, error) {
-	secure := reachedByHTTPS(r)
-	if last := s.lastOrigin.Load(); last != nil && last.requested == r.Host && last.secure == secure {
-		return last.origin, nil
-	}
-	site, err := session.NewSite(r.Host, secure)
-	if err != nil {
-		return origin{}, err
-	}
-	at := origin{site, secure}
-	// One is enough for nearly all sites. The Host may be part of a longer text.
-	s.lastOrigin.Store(&requestedOrigin{strings.Clone(r.Host), at})
-	return at, nil
-}
-
-// requestedOrigin is the origin that a Host stands for.
-type requestedOrigin struct {
-	requested string
-	origin
-}
-
-// reachedByHTTPS reports whether a browser uses https, to Caddy or to a proxy
-// in front that Caddy trusts (trusted_proxies). A cookie that says so wrongly
-// would be sent in the clear, so several headers, or one with a list, count as
-// nothing.
-func reachedByHTTPS(r *http.Request) bool {
-	if r.TLS != nil {
-		return true
-	}
-	if forwarded := r.Header["X-Forwarded-Proto"]; !isOnly(forwarded, "https") {
-		return false
-	}
-	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
-	return trusted
-}
-
-// address is the origin as a URL, which is base_url's host if there is one.
-func (s *signIn) address(at origin) string {
-	host := at.Host()
-	if s.base != nil {
-		host = s.base.Host
-	}
-	return at.scheme() + "://" + host
-}
-
-// elsewhere returns where a sign-in has to start instead: the same path at
-// base_url, or "" if it is here.
-func (s *signIn) elsewhere(at origin, r *http.Request) string {
-	if s.base == nil || strings.EqualFold(s.base.Host, at.Host()) {
-		return ""
-	}
-	return s.address(at) + originalURI(r)
-}
-
-func (s *signIn) redirectURI(at origin) string { return s.address(at) + s.Path + "/callback" }
-
-// originalURI is the path and query of the request as the client sent it.
-func originalURI(r *http.Request) string {
-	u := *originalURL(r)
-	u.Scheme, u.Host, u.User, u.Fragment = "", "", nil, ""
-	if uri := u.RequestURI(); strings.HasPrefix(uri, "/") {
-		return uri
-	}
-	return "/"
-}
-
-// returnPath is where a person who signs in now goes afterwards.
-func (s *signIn) returnPath(r *http.Request) string {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return "/"
-	}
-	return session.ReturnPath(originalURI(r), s.Path)
-}
-
-// signInURL is the path that signs a person in and leads back, for
-// {http.auth.logto.sign_in_url}.
-func (s *signIn) signInURL(r *http.Request) string {
-	return s.Path + "/sign-in?return_to=" + url.QueryEscape(s.returnPath(r))
-}
-
-// isNavigation reports whether a browser shows the answer to a person as a
-// page, so that a redirect to Logto leads somewhere. A script, an image or a
-// frame would get Logto's page, or follow the redirect without an end.
-func isNavigation(r *http.Request) bool {
-	header := r.Header
-	if r.Method != http.MethodGet || isUpgrade(r) ||
-		len(header["X-Requested-With"]) > 0 ||
-		slices.Contains(header["Service-Worker"], "script") || isPrefetch(r) {
-		return false
-	}
-	mode, destination := header["Sec-Fetch-Mode"], header["Sec-Fetch-Dest"]
-	if len(mode) > 0 || len(destination) > 0 || len(header["Sec-Fetch-Site"]) > 0 {
-		return isOnly(mode, "navigate") && isOnly(destination, "document")
-	}
-	return acceptsHTML(header["Accept"])
-}
-
-// beginsFor returns the sign-in that answers a refusal, and reports whether one
-// does: a person is there to sign in, and gets what is missing by it.
-func (s *signIn) beginsFor(state *requestState, r *http.Request, refusal *Refusal, needed []string) (beginning, bool) {
-	b := state.browser
-	state.signInURL = s.signInURL(r)
-	if s.Unauthenticated == unauthenticated401 || b.authorized || !isNavigation(r) {
-		return beginning{}, false
-	}
-	if !refusal.lacksSession() && !s.signInAgain(b, refusal, needed, s.handler.now()) {
-		return beginning{}, false
-	}
-	return beginning{returnPath: s.returnPath(r), needed: needed, refused: refusal.lacksSession()}, true
-}
-
-// isPrefetch reports whether a browser only prepares for a navigation that may
-// never come. Its answer is kept and shown later.
-func isPrefetch(r *http.Request) bool {
-	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
-		for _, value := range r.Header[name] {
-			if strings.Contains(strings.ToLower(value), "prefetch") || strings.Contains(strings.ToLower(value), "preview") {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func isOnly(values []string, value string) bool { return len(values) == 1 && values[0] == value }
-
-// acceptsHTML reports whether an Accept header names text/html. `*/*` does not:
-// programs send it.
-func acceptsHTML(accept []string) bool {
-	for _, line := range accept {
-		for part := range strings.SplitSeq(line, ",") {
-			kind, _, _ := strings.Cut(part, ";")
-			if strings.EqualFold(strings.TrimSpace(kind), "text/html") {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // issuerEndpoint is an address at Logto for browsers. Discovery is not asked:

@@ -12,56 +12,6 @@ import (
 	"github.com/caddy-logto/caddy-logto-auth/internal/session"
 )
 
-// browser is what is known of the browser that sent a request. Cookies are
-// taken out of the request before any later handler sees it, so they are kept
-// here for the logto_auth handlers that follow.
-type browser struct {
-	came    time.Time
-	cookies []string // the Cookie headers as they came
-
-	// authorized says that the client sent credentials of its own.
-	authorized bool
-
-	// app is the one that the cookies have been looked at for; nil before that.
-	app     *application
-	at      origin
-	cookie  *session.Session // as the browser has it; nil if it shows none
-	refusal *Refusal         // why the cookie is no session, or not now
-
-	// newest is the state of the session to write on the answer, by the sign-in
-	// that found it.
-	newest *session.Session
-	renews *signIn
-	wrote  bool
-
-	// writer is that of the first logto_auth that serves a session, in one
-	// piece with this.
-	writer privateWriter
-}
-
-// takeCookies takes the cookies of sign-in out of the request, once.
-func (s *requestState) takeCookies(r *http.Request, now time.Time) {
-	if s.browser == nil {
-		s.browser = &browser{came: now, cookies: r.Header["Cookie"], authorized: len(r.Header[defaultSourceHeader]) > 0}
-	}
-	dropSignInCookies(r)
-}
-
-// dropSignInCookies takes the cookies of sign-in out of a request, trailers
-// included. Whoever reads them behind us could use them elsewhere.
-func dropSignInCookies(r *http.Request) {
-	if lines := r.Header["Cookie"]; len(lines) > 0 {
-		if kept := session.StripCookies(lines); len(kept) == 0 {
-			delete(r.Header, "Cookie")
-		} else {
-			r.Header["Cookie"] = kept
-		}
-	}
-	if r.Trailer != nil {
-		headerNames{fields.FoldHeader("Cookie")}.takeOutOfTrailers(r)
-	}
-}
-
 // find returns the session that the browser shows, or why there is none.
 func (s *signIn) find(b *browser, r *http.Request) (*session.Session, *Refusal) {
 	if b.app == nil || b.app.clientID != s.app.clientID || b.app.issuer != s.app.issuer {
@@ -341,43 +291,6 @@ func (s *signIn) warnLeftOut(names []string) {
 		s.handler.logger.Warn("some claims of a person do not fit into the session's cookie and are left out; name those that the site needs in claim or forward_claim",
 			zap.Strings("claims", names))
 	})
-}
-
-// hasSession reports whether the answer is a session's.
-func (b *browser) hasSession() bool { return b != nil && b.renews != nil }
-
-// writeCookie sets the session's cookie when the header of an answer goes out,
-// if the browser needs it: after a refresh, and when a tenth of idle has passed.
-func (b *browser) writeCookie(header http.Header, status int) {
-	s := b.renews
-	if s == nil || b.wrote || b.newest == nil {
-		return
-	}
-	newest := b.newest
-	switch {
-	case newest != b.cookie && newest.SealedAt.After(b.cookie.SealedAt):
-	case newest.IsDue(b.came, time.Duration(s.Idle)): // nearly never, so that is not worth another look at the clock
-		newest = newest.Renewed(s.handler.now())
-	default:
-		return
-	}
-	// What the refresher knows may be more than fits.
-	newest, _, err := newest.Fit(s.wanted().claims)
-	if err != nil || !s.app.refresher.MayWrite(newest, b.came, status, s.app.willEnd(newest)) {
-		return
-	}
-	value, err := s.app.ring.SealSession(b.at.Site, newest)
-	if err != nil {
-		return
-	}
-	b.wrote = true
-	header.Add("Set-Cookie", b.at.SetSession(value, s.maxAge(newest, s.handler.now())))
-}
-
-// maxAge is how long a browser keeps the cookie: as long as the session can
-// last without another request.
-func (s *signIn) maxAge(of *session.Session, now time.Time) time.Duration {
-	return s.expiresAt(of).Sub(now)
 }
 
 // forwardToken tells the next handler the access token that the session was
