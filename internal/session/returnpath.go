@@ -9,6 +9,11 @@ import (
 const (
 	maxReturnPath = 2 << 10
 	hexDigits     = "0123456789ABCDEF"
+
+	// outsidePaths are the characters, besides those that end a path or have it
+	// refused, that no path of a URL may hold (RFC 3986 section 3.3). Go's net/url
+	// writes a path with one of them anew, and %2F becomes a slash by that.
+	outsidePaths = "\"<>^`{|}"
 )
 
 // ReturnPath is where to send a person after signing in, or out of it: the
@@ -26,16 +31,19 @@ func ReturnPath(given, prefix string) string {
 	return encoded
 }
 
-// encodeVisible percent-encodes spaces and what is not ASCII. It reports false
-// for control characters: browsers remove tabs and line ends from an address,
-// so that "/\t/elsewhere" is "//elsewhere".
+// encodeVisible percent-encodes spaces, what is not ASCII, and in the path what
+// no path may hold. It reports false for control characters: browsers remove
+// tabs and line ends from an address, so that "/\t/elsewhere" is "//elsewhere".
 func encodeVisible(given string) (string, bool) {
 	var encoded strings.Builder
+	inQuery := false
 	for i := range len(given) {
-		switch c := given[i]; {
+		c := given[i]
+		inQuery = inQuery || c == '?'
+		switch {
 		case c < ' ' || c == 0x7f:
 			return "", false
-		case c == ' ' || c > 0x7f:
+		case c == ' ' || c > 0x7f || !inQuery && strings.IndexByte(outsidePaths, c) >= 0:
 			encoded.Write([]byte{'%', hexDigits[c>>4], hexDigits[c&15]})
 		default:
 			encoded.WriteByte(c)

@@ -74,7 +74,9 @@ func TestReturnPathsOfThisSite(t *testing.T) {
 		"/\u3000/evil.example":      "/%E3%80%80/evil.example",
 		"/\uff0f\uff0fevil.example": "/%EF%BC%8F%EF%BC%8Fevil.example",
 		"/a\u0085b":                 "/a%C2%85b",
-		"/<script>\"'":              "/<script>\"'",
+		"/<script>\"'":              "/%3Cscript%3E%22'",
+		"/a^`{|}?a^`{|}<>\"":        "/a%5E%60%7B%7C%7D?a^`{|}<>\"",
+		"/%2F\"":                    "/%2F%22",
 		"/...//x":                   "/...//x",
 		"/" + strings.Repeat("x", maxReturnPath-1): "/" + strings.Repeat("x", maxReturnPath-1),
 		"/" + strings.Repeat("x", maxReturnPath):   "/",
@@ -95,6 +97,7 @@ func FuzzReturnPath(f *testing.F) {
 	}
 	f.Add("/members?page=2")
 	f.Add("/x/../.logto/sign-out")
+	f.Add("/%2F\"")
 	site, err := url.Parse("https://www.example.com/.logto/callback?code=x")
 	if err != nil {
 		f.Fatal(err)

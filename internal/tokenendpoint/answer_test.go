@@ -3,6 +3,7 @@ package tokenendpoint
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 )
@@ -115,6 +116,7 @@ func FuzzParseTokens(f *testing.F) {
 		`{"access_token":"\u0061\ud83d\udd11","token_type":"Bearer","x":{"access_token":"b"}}`,
 		`{"access_token":"","token_type":"Bearer"}`, `{"access_token":null,"token_type":"Bearer"}`,
 		`{"access_token":"a","token_type":"Bearer"} {}`, `{"error":"invalid_grant"}`, `[]`, ``, "\xff", `{"a":[{},"}"],"b":-1e5}`,
+		`{"access_token":"a","token_type":"Bearer","x":1e700}`, `{"access_token":"a","token_type":"Bearer"}}`,
 	} {
 		f.Add(body)
 	}
@@ -130,8 +132,13 @@ func FuzzParseTokens(f *testing.F) {
 			return
 		}
 		var sent map[string]any
-		if err := json.Unmarshal([]byte(body), &sent); err != nil {
+		decoder := json.NewDecoder(strings.NewReader(body))
+		decoder.UseNumber() // 1e700 is a number, though no float64
+		if err := decoder.Decode(&sent); err != nil {
 			t.Fatalf("accepted, but %v", err)
+		}
+		if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+			t.Fatalf("accepted, in spite of what follows it: %v", err)
 		}
 		if tokens.AccessToken == "" {
 			t.Error("no access token")
