@@ -66,15 +66,19 @@ func (m *Memory[V]) load(key string) *remembered[V] {
 
 // Put remembers a value that takes so many octets, in place of an older one.
 // One that is too large alone is not remembered, nor is the older one then.
+// Meanwhile Get returns one of the two: who found neither would take a session
+// for one that nothing is known of, and refresh it with a token that has been
+// replaced.
 func (m *Memory[V]) Put(key string, value V, bytes int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	used := false
 	if old := m.load(key); old != nil {
 		used = old.used.Load()
-		m.remove(old)
+		m.unlink(old)
 	}
 	if m.maxCount <= 0 || bytes > m.maxBytes {
+		m.items.Delete(key)
 		return
 	}
 	for m.count >= m.maxCount || m.bytes+bytes > m.maxBytes {
@@ -136,6 +140,12 @@ func (m *Memory[V]) evict() {
 
 // remove forgets a value. The caller holds mu.
 func (m *Memory[V]) remove(item *remembered[V]) {
+	m.unlink(item)
+	m.items.Delete(item.key)
+}
+
+// unlink takes a value out of the order. The caller holds mu.
+func (m *Memory[V]) unlink(item *remembered[V]) {
 	if m.hand == item {
 		m.hand = item.newer
 	}
@@ -151,5 +161,4 @@ func (m *Memory[V]) remove(item *remembered[V]) {
 	}
 	m.count--
 	m.bytes -= item.bytes
-	m.items.Delete(item.key)
 }

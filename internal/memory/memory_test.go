@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"unsafe"
 )
@@ -136,4 +137,28 @@ func TestMemoryKeepsWhatIsUsed(t *testing.T) {
 	if value, ok := m.Get("0"); !ok || value != 1 {
 		t.Errorf("a value that was replaced is %d, %v", value, ok)
 	}
+}
+
+// While a value takes another one's place, one of the two is found.
+func TestPutLeavesNoGap(t *testing.T) {
+	m := New[int](3, 1<<20)
+	m.Put("key", 0, 1)
+	var done atomic.Bool
+	var puts sync.WaitGroup
+	puts.Go(func() {
+		defer done.Store(true)
+		for i := range 200_000 {
+			m.Put("key", i, 1+i%7)
+		}
+	})
+	for last := 0; !done.Load(); {
+		got, ok := m.Get("key")
+		if !ok || got < last {
+			t.Errorf("%d, %v after %d", got, ok, last)
+			break
+		}
+		last = got
+	}
+	puts.Wait()
+	checkMemory(t, m)
 }
