@@ -68,17 +68,21 @@ func (b *browser) writeCookie(header http.Header, status int) {
 	if s == nil || b.wrote || b.newest == nil {
 		return
 	}
-	newest := b.newest
+	newest, base := b.newest, b.newest.SealedAt
 	switch {
-	case newest != b.cookie && newest.SealedAt.After(b.cookie.SealedAt):
+	case newest != b.cookie && base.After(b.cookie.SealedAt):
 	case newest.IsDue(b.came, time.Duration(s.Idle)): // nearly never, so that is not worth another look at the clock
-		newest = newest.Renewed(s.handler.now())
+		// Another request may have refreshed since this one came. An old token
+		// under a new seal would win over its cookie at every other process.
+		if newest = s.app.refresher.Newest(newest); !newest.SealedAt.After(base) {
+			newest = newest.Renewed(s.handler.now())
+		}
 	default:
 		return
 	}
 	// What the refresher knows may be more than fits.
 	newest, _, err := newest.Fit(s.wanted().claims)
-	if err != nil || !s.app.refresher.MayWrite(newest, b.came, status, s.app.willEnd(newest)) {
+	if err != nil || !s.app.refresher.MayWrite(newest, base, b.came, status, s.app.willEnd(newest)) {
 		return
 	}
 	value, err := s.app.ring.SealSession(b.at.Site, newest)

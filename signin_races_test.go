@@ -184,6 +184,72 @@ func TestOlderStateDoesNotReplaceANewerOne(t *testing.T) {
 	}
 }
 
+// dueInTwelveMinutes is a site whose cookies are renewed after so long.
+var dueInTwelveMinutes = within("audience "+testAPI, "idle 2h") + "respond hello\n}"
+
+// A cookie that is only renewed is sealed last of all. What another request has
+// got since it came is not replaced by that.
+func TestRenewalDoesNotReplaceANewerState(t *testing.T) {
+	for name, test := range map[string]struct {
+		age       time.Duration // of the session, when the slow request comes
+		refreshes int
+	}{
+		"a renewed one":   {15 * time.Minute, 0},
+		"a refreshed one": {47*time.Minute + 55*time.Second, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMembers(t, dueInTwelveMinutes)
+			loadSlow(t, m, m.text(dueInTwelveMinutes), `{"body":"hello`)
+			p := m.browser()
+			p.signIn("/", alice)
+			pass(t, test.age)
+			answer := p.slowly("/slow", func() {
+				pass(t, 9*time.Second)
+				if newer := p.fetch("/"); newer.StatusCode != http.StatusOK || len(newer.Cookies()) != 1 {
+					t.Errorf("meanwhile: %d, %d cookies", newer.StatusCode, len(newer.Cookies()))
+				}
+			})
+			if answer.StatusCode != http.StatusOK || len(answer.Cookies()) != 0 || p.tenant.Counts().Refreshes != test.refreshes {
+				t.Errorf("%d, writes %d cookies, %d refreshes", answer.StatusCode, len(answer.Cookies()), p.tenant.Counts().Refreshes)
+			}
+		})
+	}
+}
+
+// While the answer that brings the new token is under way, a renewal hands that
+// token over, which any other process can go on with.
+func TestRenewalHandsTheNewestTokenOver(t *testing.T) {
+	m := newMembers(t, dueInTwelveMinutes)
+	loadSlow(t, m, m.text(dueInTwelveMinutes), `{"body":"hello`)
+	p := m.browser()
+	p.signIn("/", alice)
+	pass(t, 47*time.Minute+55*time.Second)
+	header := p.cookieHeader()
+	start := func() (release func(), answer func() *caddytest.Response) {
+		came, release := hold()
+		answers := make(chan *caddytest.Response, 1)
+		go func() {
+			answers <- p.Get("/slow", caddytest.Header("Host", testHost), caddytest.Header("Cookie", header))
+		}()
+		<-came
+		return release, func() *caddytest.Response { return <-answers }
+	}
+	releaseRenewal, renewal := start()
+	pass(t, 9*time.Second)
+	releaseRefresh, refresh := start()
+	releaseRenewal()
+	p.keep(renewal())
+	if p.cookieHeader() == header || p.tenant.Counts().Refreshes != 1 {
+		t.Errorf("it is not renewed, or %d refreshes", p.tenant.Counts().Refreshes)
+	}
+	releaseRefresh()
+	refresh()
+	p.restart(dueInTwelveMinutes)
+	if answer := p.fetch("/"); answer.StatusCode != http.StatusOK || p.tenant.Counts().Refreshes != 1 {
+		t.Errorf("another process: %d, %d refreshes", answer.StatusCode, p.tenant.Counts().Refreshes)
+	}
+}
+
 // An informational answer is not the one that the cookie belongs to.
 func TestCookieIsNotInAnInformationalAnswer(t *testing.T) {
 	p := slowSite(t, "").browser()

@@ -85,9 +85,10 @@
 // (access.IsNewer, with an error too), or is due to be renewed:
 //
 //	s := access.Session
-//	if s.IsDue(now, idle) { s = s.Renewed(now) }
+//	base := s.SealedAt
+//	if s.IsDue(now, idle) { s = refresher.Newest(s).Renewed(now) }
 //	if s, _, err = s.Fit(preferredClaims); err == nil &&
-//		refresher.MayWrite(s, came, status, list.Listed(s)) {
+//		refresher.MayWrite(s, base, came, status, list.Listed(s)) {
 //		// Set-Cookie: site.SetSession(ring.SealSession(site, s), maxAge)
 //	}
 //

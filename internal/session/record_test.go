@@ -105,11 +105,11 @@ func TestWhatHappensDuringARefreshIsKept(t *testing.T) {
 		go func() { _, _ = r.Access(t.Context(), s, s.Target) }()
 		time.Sleep(time.Second)
 		written := s.Renewed(time.Now().Add(time.Minute))
-		if !r.MayWrite(written, time.Now(), 200, false) {
+		if !r.MayWrite(written, written.SealedAt, time.Now(), 200, false) {
 			t.Error("it may not be written")
 		}
 		time.Sleep(3 * time.Second)
-		if r.MayWrite(s, time.Now(), 200, false) || !r.Newest(s).SealedAt.After(written.SealedAt) {
+		if r.MayWrite(s, s.SealedAt, time.Now(), 200, false) || !r.Newest(s).SealedAt.After(written.SealedAt) {
 			t.Error("what was written is forgotten")
 		}
 	})

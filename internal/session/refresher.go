@@ -271,13 +271,14 @@ func (r *Refresher) LongestLife(cookie *Session) time.Duration {
 
 // MayWrite reports whether a session's cookie may be written on the answer to
 // a request that came then, whose header goes out now with this status, and
-// records that it is. Listed says that the session is in the list of ended
-// ones ([List.Listed]).
-func (r *Refresher) MayWrite(s *Session, came time.Time, status int, listed bool) bool {
+// records that it is. Base is when the state was sealed that s was made of, if
+// s is only renewed, else when s was. Listed says that the session is in the
+// list of ended ones ([List.Listed]).
+func (r *Refresher) MayWrite(s *Session, base, came time.Time, status int, listed bool) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	known, now := r.record(s.ID), r.Now()
-	write := Write{Came: came, Now: now, Status: status, Listed: listed, Sealed: s.SealedAt}
+	write := Write{Came: came, Now: now, Status: status, Listed: listed, Base: base}
 	if known != nil {
 		write.Newest = known.written
 		write.Listed = listed || now.Before(known.overUntil)

@@ -265,7 +265,7 @@ func TestWhatEndsASession(t *testing.T) {
 				if test.e.count() != 1 {
 					t.Errorf("the tenant is asked %d times", test.e.count())
 				}
-				if r.MayWrite(s, time.Now(), 200, false) {
+				if r.MayWrite(s, s.SealedAt, time.Now(), 200, false) {
 					t.Error("its cookie may be written")
 				}
 			})
@@ -594,13 +594,14 @@ func TestWhatIsKnownOfSessionsIsForgotten(t *testing.T) {
 			if _, err := r.Access(t.Context(), s, s.Target); err != nil {
 				t.Fatal(err)
 			}
-			r.MayWrite(s, time.Now(), 200, false)
+			r.MayWrite(s, s.SealedAt, time.Now(), 200, false)
 		}
 		if known, _ := r.known.Size(); known != 100 {
 			t.Errorf("%d are known", known)
 		}
 		time.Sleep(2 * time.Hour)
-		r.MayWrite(aged(0), time.Now(), 200, false)
+		other := aged(0)
+		r.MayWrite(other, other.SealedAt, time.Now(), 200, false)
 		if known, _ := r.known.Size(); known != 1 {
 			t.Errorf("%d are known when their tokens have expired", known)
 		}

@@ -69,7 +69,7 @@ func TestARotatedRefreshTokenIsNotLost(t *testing.T) {
 				if again, _ := r.Access(t.Context(), got.Session, s.Target); again.IsNewer {
 					t.Error("it is offered to who has it")
 				}
-				if !r.MayWrite(got.Session, came, 503, false) {
+				if !r.MayWrite(got.Session, got.Session.SealedAt, came, 503, false) {
 					t.Error("it may not be written")
 				}
 				time.Sleep(2 * refusalKept)

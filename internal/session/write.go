@@ -17,9 +17,11 @@ type Write struct {
 	// Listed says that the session is in the list of ended ones, also if its
 	// entry takes effect later: a new session has taken its place.
 	Listed bool
-	// Sealed is the SealedAt of what would be written; Newest is that of the
-	// newest cookie that this process wrote for the session.
-	Sealed, Newest time.Time
+	// Base is the SealedAt of the state that would be written, or, where that is
+	// only renewed, of the one that it was made of: a renewal is always the last
+	// to be sealed. Newest is that of the newest cookie that this process wrote
+	// for the session.
+	Base, Newest time.Time
 }
 
 // Allowed reports whether the cookie may be written. It is decided when the
@@ -29,5 +31,5 @@ func (w Write) Allowed() bool {
 	return w.Status >= 200 && // informational answers come before the one that counts
 		w.Now.Sub(w.Came) <= writeWindow &&
 		!w.Listed &&
-		!w.Newest.After(w.Sealed)
+		!w.Newest.After(w.Base)
 }

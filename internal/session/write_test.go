@@ -6,7 +6,7 @@ import (
 )
 
 func TestWhoMayWriteTheCookie(t *testing.T) {
-	sound := Write{Came: testTime, Now: testTime.Add(time.Second), Status: 200, Sealed: testTime, Newest: testTime}
+	sound := Write{Came: testTime, Now: testTime.Add(time.Second), Status: 200, Base: testTime, Newest: testTime}
 	for name, test := range map[string]struct {
 		change func(*Write)
 		want   bool
@@ -44,11 +44,11 @@ func TestAnOlderCookieIsNotWrittenOverANewerOne(t *testing.T) {
 		{"the same again", newer, true},
 		{"another session's", testSession(s.SealedAt), true},
 	} {
-		if got := r.MayWrite(step.s, r.Now(), 200, false); got != step.want {
+		if got := r.MayWrite(step.s, step.s.SealedAt, r.Now(), 200, false); got != step.want {
 			t.Errorf("%s: %v", step.name, got)
 		}
 	}
-	if r.MayWrite(newer, r.Now(), 200, true) || r.MayWrite(newer, r.Now().Add(-time.Minute), 200, false) {
+	if r.MayWrite(newer, newer.SealedAt, r.Now(), 200, true) || r.MayWrite(newer, newer.SealedAt, r.Now().Add(-time.Minute), 200, false) {
 		t.Error("it may be written for an ended session, or late")
 	}
 }
