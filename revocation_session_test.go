@@ -61,6 +61,52 @@ func TestRevokedSession(t *testing.T) {
 	}
 }
 
+// Logto knows its refresh token no more, so it would end a little later in any
+// case.
+func TestRevokedSessionDoesNotComeBack(t *testing.T) {
+	m := newMembers(t, revocable)
+	p, unseen := m.browser(), m.browser()
+	p.signIn("/", alice)
+	unseen.signIn("/", alice)
+	pass(t, time.Second)
+	revoke(t, revocation{Subject: alice})
+	sessionIsOver(t, "revoked", p.fetch("/"))
+	takeBack(t, revocation{Subject: alice})
+	sessionIsOver(t, "taken back", p.fetch("/"))
+	if answer := p.fetch("/.logto/session"); answer.StatusCode != http.StatusUnauthorized {
+		t.Errorf("the session's endpoint: %d", answer.StatusCode)
+	}
+	isIn(t, "who asked for nothing meanwhile", unseen.fetch("/"))
+	if page := p.signIn("/", alice); page.Body != "alice session" {
+		t.Errorf("a new sign-in: %d %s", page.StatusCode, page.Body)
+	}
+}
+
+// The tokens of a sign-in that is under way may be older than the entry.
+func TestRevocationDuringASignIn(t *testing.T) {
+	m := newMembers(t, revocable)
+	p := m.browser()
+	callback := p.callback(p.start("/"), alice)
+	m.tenant.SetTokenFault(devtenant.Slow)
+	answers := make(chan *caddytest.Response, 1)
+	header := p.cookieHeader()
+	go func() {
+		answers <- p.Get(callback, caddytest.Header("Host", testHost), caddytest.Header("Cookie", header))
+	}()
+	if err := m.tenant.Wait(t.Context(), func(c devtenant.Counts) bool { return c.Exchanges == 1 }); err != nil {
+		t.Fatal(err)
+	}
+	pass(t, time.Second)
+	revoke(t, revocation{Subject: alice})
+	pass(t, time.Second)
+	m.tenant.SetTokenFault(nil)
+	m.tenant.Release()
+	answer := <-answers
+	goesTo(t, "the callback", answer, http.StatusSeeOther, "/")
+	p.keep(answer)
+	sessionIsOver(t, "signed in", p.fetch("/"))
+}
+
 // The refresh token of a session that another sign-in of the person has replaced
 // is of one grant with the new one's, which has to live on.
 func TestRevokedSessionThatWasReplaced(t *testing.T) {

@@ -52,7 +52,7 @@ func signInHandler(tb testing.TB, identity bool) (h *Handler, cookie string) {
 	fitted, err := h.signIn.newSession(tokenendpoint.Tokens{
 		AccessToken:  tenant.Token(devtenant.TokenRequest{Subject: "alice", ClientID: testApp, Resource: testAPI, Scope: "read:products"}),
 		RefreshToken: "vE3kq8mB5nW2xR7tY9uI4oP1aS6dF0gH",
-	}, id, state)
+	}, id, state, time.Unix(now, 0))
 	if err != nil {
 		tb.Fatal(err)
 	}

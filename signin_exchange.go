@@ -32,6 +32,9 @@ func (s *signIn) exchange(ctx context.Context, e exchange) signedIn {
 }
 
 func (s *signIn) tryExchange(ctx context.Context, e exchange) (signedIn, *page) {
+	// The session begins before its first token, so that a revocation that comes
+	// in between ends it.
+	begun := s.handler.now()
 	tokens, problem := s.redeem(ctx, e)
 	if problem != nil {
 		return signedIn{}, problem
@@ -51,7 +54,7 @@ func (s *signIn) tryExchange(ctx context.Context, e exchange) (signedIn, *page) 
 			zap.String("reason", string(refusal.Reason)), zap.String("detail", string(refusal.Detail)))
 		return signedIn{}, pageIDToken
 	}
-	fitted, err := s.newSession(tokens, id, e.started)
+	fitted, err := s.newSession(tokens, id, e.started, begun)
 	if err != nil {
 		s.handler.logger.Error("a sign-in has failed", zap.Error(err))
 		return signedIn{}, pageUnavailable(1)
@@ -106,8 +109,8 @@ func (s *signIn) redeem(ctx context.Context, e exchange) (tokenendpoint.Tokens, 
 
 // newSession is the session of a person who has just signed in, as its cookie
 // can hold it.
-func (s *signIn) newSession(tokens tokenendpoint.Tokens, id *idToken, started session.State) (*session.Session, error) {
-	fresh := session.New(id.Subject, s.handler.now())
+func (s *signIn) newSession(tokens tokenendpoint.Tokens, id *idToken, started session.State, begun time.Time) (*session.Session, error) {
+	fresh := session.New(id.Subject, begun)
 	fresh.LogtoSession = id.logtoSession
 	fresh.Scopes, fresh.Resources = started.Scopes, started.Resources
 	fresh.RefreshToken = tokens.RefreshToken

@@ -53,6 +53,11 @@ func (s *signIn) open(b *browser, r *http.Request) (*session.Session, *Refusal) 
 		s.cutOff(found)
 		return found, refuseEnded(ReasonSessionEnded)
 	}
+	// Its refresh token is revoked: it does not come back when an administrator
+	// takes the entry off the list.
+	if _, cut := s.app.cutOffs.Get(found.ID); cut {
+		return found, refuseEnded(ReasonSessionEnded)
+	}
 	return found, nil
 }
 
