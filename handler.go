@@ -6,12 +6,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
-	"github.com/caddy-logto/caddy-logto-auth/internal/jsonobject"
 	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
-	"github.com/caddy-logto/caddy-logto-auth/internal/legible"
 )
 
 // ServeHTTP admits the request to next or refuses it.
@@ -57,14 +53,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		}
 	case h.Optional && refusal.anonymous():
 		state.anonymous, refusal = refusal, nil
-		if h.signIn != nil {
-			state.signInURL = h.signIn.signInURL(r)
-		}
 	default:
-		h.logRefusal(r, refusal, nil, "")
+		h.logRefusal(state, r, refusal, nil, "")
 	}
 	if h.StripToken {
 		state.strip(r, h.sources)
+	}
+	if h.signIn != nil && state.anonymous != nil {
+		state.signInURL = h.signIn.signInURL(r)
 	}
 	if refusal != nil {
 		state.refusal = refusal
@@ -101,6 +97,7 @@ func (h *Handler) credential(state *requestState, r *http.Request) (credential, 
 // Logto. needed are scopes that a logto_require asks for.
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, state *requestState, refusal *Refusal, needed []string) error {
 	if h.signIn != nil {
+		state.signInURL = h.signIn.signInURL(r)
 		if begins, ok := h.signIn.beginsFor(state, r, refusal, needed); ok {
 			logReason(r.Context(), refusal.Reason)
 			return h.signIn.begin(w, r, state, begins)
@@ -127,7 +124,7 @@ func (h *Handler) admit(state *requestState, r *http.Request, found *credential)
 		}
 	}
 	if refusal != nil {
-		h.logRefusal(r, refusal, info, found.token)
+		h.logRefusal(state, r, refusal, info, found.token)
 		return refusal
 	}
 	state.info, state.organizationID = info, organization
@@ -161,57 +158,6 @@ func (h *Handler) decide(r *http.Request, found credential) (info *AuthInfo, org
 		refusal = h.origins.check(r)
 	}
 	return info, organization, refusal
-}
-
-// logRefusal tells the operator why a request was refused and how to fix it.
-func (h *Handler) logRefusal(r *http.Request, refusal *Refusal, info *AuthInfo, token string) {
-	if entry := h.logger.Check(zapcore.DebugLevel, refusalMessage); entry != nil {
-		logRefusal(entry, r, refusal, info, token, h.demand(h.organizations.resolve(r)))
-	}
-}
-
-// refusalMessage is the message of the line that a refusal logs.
-const refusalMessage = "request refused"
-
-// logRefusal writes one line. What the token says of itself is shown cut and
-// cleaned; the token itself never is.
-func logRefusal(entry *zapcore.CheckedEntry, r *http.Request, refusal *Refusal, info *AuthInfo, token string, site demand) {
-	verified := info != nil && (info.key != nil || info.isIdentity)
-	if info == nil {
-		info = claimedBy(token)
-	}
-	entry.Write(
-		zap.String("reason", string(refusal.Reason)),
-		zap.Int("status", refusal.Status),
-		zap.String("method", legible.Field(r.Method)),
-		zap.String("host", legible.Field(r.Host)),
-		zap.String("sub", legible.Field(info.Subject)),
-		zap.String("client_id", legible.Field(info.ClientID)),
-		zap.String("kid", legible.Field(info.keyID)),
-		zap.Bool("verified", verified),
-		// It may name an organization that the request asks for.
-		zap.String("hint", legible.Text(hint(refusal, info, token, site))),
-	)
-}
-
-// claimedBy reads what a refused token claims to be, as far as it can be read.
-func claimedBy(token string) *AuthInfo {
-	info := new(AuthInfo)
-	var parsed jws
-	if parsed.split(token) != nil || parsed.readHeader() != nil {
-		return info
-	}
-	if claims, refusal := parsed.claims(); refusal == nil {
-		return claims
-	}
-	info.keyID = parsed.keyID
-	if payload, ok := decodeSegment(parsed.payload); ok {
-		if claims, ok := jsonobject.Parse(payload); ok {
-			info.Subject, _, _ = claims.Text("sub")
-			info.ClientID, _, _ = claims.Text("client_id")
-		}
-	}
-	return info
 }
 
 // clock is the time source of a handler; tests of captured tokens turn it back.

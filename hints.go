@@ -79,8 +79,9 @@ func hint(refusal *Refusal, info *AuthInfo, token string, site demand) string {
 var sessionHints = map[Reason]string{
 	ReasonNoSession: "nobody is signed in, and the request is no navigation that could be sent to Logto: " +
 		"a program sends a token, and a page's script leads its person to sign-in when it gets 401",
-	ReasonSessionExpired:    "the session is older than lifetime, had a longer pause than idle, or has no refresh token (offline)",
-	ReasonSessionEnded:      "the person has signed out, signed in anew, or the site has refused the session's token twice",
+	ReasonSessionExpired: "the session is older than lifetime, had a longer pause than idle, or has no refresh token (offline)",
+	ReasonSessionEnded: "the person has signed out or signed in anew, somebody has ended the session or all of the person's (see `caddy logto-auth revoke` and the webhook), " +
+		"or the site has refused its token twice",
 	ReasonRefreshRefused:    "Logto gives no more tokens: the person was suspended, deleted, lost the app, or signed out where offline is off",
 	ReasonSignInState:       "the callback does not belong to a sign-in that this browser started within the last hour",
 	ReasonSignInRefused:     "see the page or the line before: https, the issuer of the answer, Logto's error, or the ID token",

@@ -92,7 +92,7 @@ func (q *Require) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if state.refusal == nil {
 		state.refusal = refusal
 		if entry := q.logger.Check(zapcore.DebugLevel, refusalMessage); entry != nil {
-			logRefusal(entry, r, refusal, state.info, "", q.demandBehind(state.handler, r))
+			logRefusal(entry, r, refusal, state.info, "", q.demandBehind(state.handler, r), state.handler.sendsToLogto(state, r, refusal, q.requirements.challengeScopes))
 		}
 	}
 	switch {

@@ -27,7 +27,6 @@ func isNavigation(r *http.Request) bool {
 // does: a person is there to sign in, and gets what is missing by it.
 func (s *signIn) beginsFor(state *requestState, r *http.Request, refusal *Refusal, needed []string) (beginning, bool) {
 	b := state.browser
-	state.signInURL = s.signInURL(r)
 	if s.Unauthenticated == unauthenticated401 || b.authorized || !isNavigation(r) {
 		return beginning{}, false
 	}

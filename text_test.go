@@ -78,7 +78,7 @@ func TestRefusalLogShowsNoEscapeSequenceOfAClient(t *testing.T) {
 	// The hint of a site whose organizations are made of the request names them.
 	site := siteDemand(t, &Handler{Audiences: []string{testAPI}, Organizations: []string{legibletest.Nasty}})
 	for _, test := range allRefusals() {
-		logRefusal(zap.New(core).Check(zapcore.DebugLevel, refusalMessage), r, test.refusal, info, token, site)
+		logRefusal(zap.New(core).Check(zapcore.DebugLevel, refusalMessage), r, test.refusal, info, token, site, false)
 	}
 	for _, line := range logs.All() {
 		legibletest.Expect(t, "the log line", fmt.Sprint(line.ContextMap()))
