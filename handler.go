@@ -34,7 +34,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		}
 	}
 
-	if h.BypassCORSPreflight && isPreflight(r, h.sources) {
+	if h.BypassCORSPreflight && !state.browser.hadCookies() && isPreflight(r, h.sources) {
 		state.preflight = true
 		dropContent(r)
 		return next.ServeHTTP(w, r)
@@ -110,14 +110,16 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, state *requestS
 // admit decides about a token and notes the client in the state if it holds.
 func (h *Handler) admit(state *requestState, r *http.Request, found *credential) *Refusal {
 	info, organization, refusal := h.decide(r, *found)
-	if refusal.condemnsToken() && found.isSession() {
+	if refusal.condemnsToken() && found.isSession() && h.signIn.mayReplace(state.browser.cookie, refusal) {
 		var other credential
 		if other, refusal = h.signIn.replace(state.browser, r, *found); refusal == nil {
 			*found = other
 			info, organization, refusal = h.decide(r, other)
-			// One that was issued in the second of the revocation is still on
-			// the list. The next one is not: the session goes on.
-			if refusal.condemnsToken() && refusal.Reason != ReasonRevoked {
+			switch {
+			case refusal == nil || !refusal.condemnsToken():
+			case refusal.Reason == ReasonRevoked:
+				h.signIn.replacedInVain(state.browser.cookie)
+			default:
 				h.signIn.endSession(state.browser.cookie, "token_refused")
 				refusal = refuseEnded(ReasonSessionEnded)
 			}

@@ -199,7 +199,14 @@ func TestOrganizationTokenOfTheSameSecond(t *testing.T) {
 		})
 	}))
 	revoke(t, revocation{OrganizationID: "acme"})
-	isOut(t, "within the second", p.fetch("/"))
+	before, began := m.tenant.Counts().Refreshes, time.Now()
+	for range 5 {
+		isOut(t, "within the second", p.fetch("/"))
+	}
+	// On a machine that needs longer, a second token is asked for.
+	if asked := m.tenant.Counts().Refreshes - before; asked == 0 || asked > 1 && time.Since(began) < pauseInVain {
+		t.Errorf("asked for %d other tokens", asked)
+	}
 	m.tenant.SetTokenFault(nil)
 	pass(t, 2*time.Second)
 	isIn(t, "later", p.fetch("/"))

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
@@ -31,8 +32,9 @@ type application struct {
 	ring       *session.KeyRing
 	endpoint   *tokenendpoint.Client
 	refresher  *session.Refresher
-	identities *memory.Memory[identity] // by the session's id
-	cutOffs    *memory.Memory[struct{}] // sessions whose refresh token was revoked because of the list
+	identities *memory.Memory[identity]  // by the session's id
+	cutOffs    *memory.Memory[struct{}]  // sessions whose refresh token was revoked because of the list
+	inVain     *memory.Memory[time.Time] // sessions whose replaced token was revoked, too, and when
 	validator  validator
 	*endings
 
@@ -106,6 +108,7 @@ func newApplication(s *applicationSettings, shared *endings) (*application, erro
 		algorithms: s.rules.algorithms, issuers: []string{a.issuer}, leeway: s.rules.leeway,
 	}}
 	a.identities = memory.New[identity](maxIdentities, maxIdentityBytes)
+	a.inVain = memory.New[time.Time](maxIdentities, maxIdentityBytes)
 	a.cutOffs = memory.New[struct{}](maxIdentities, maxIdentityBytes)
 	a.refresher = session.NewRefresher(a.life, session.RefresherOptions{
 		Endpoint: a.endpoint.ForSessions(a.verifyRefreshed),

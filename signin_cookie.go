@@ -58,6 +58,9 @@ func dropSignInCookies(r *http.Request) {
 	}
 }
 
+// hadCookies reports whether a request came with a cookie of sign-in.
+func (b *browser) hadCookies() bool { return b != nil && session.HasCookies(b.cookies) }
+
 // hasSession reports whether the answer is a session's.
 func (b *browser) hasSession() bool { return b != nil && b.renews != nil }
 

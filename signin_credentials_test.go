@@ -319,3 +319,25 @@ func TestTokenOfARotatedKeyIsRefreshed(t *testing.T) {
 		t.Errorf("%d refreshes, want 1", got)
 	}
 }
+
+// A browser's preflight has no cookies. One with a session's cookie is a request
+// with a token.
+func TestPreflightWithASession(t *testing.T) {
+	p := newMembers(t, strings.Replace(smallest, "SIGN_IN", "bypass_cors_preflight\nSIGN_IN", 1)).browser()
+	genuine := []caddytest.Option{
+		caddytest.Method(http.MethodOptions),
+		caddytest.Header("Origin", "https://app.example.com"),
+		caddytest.Header("Access-Control-Request-Method", http.MethodPut),
+	}
+	if answer := p.fetch("/", genuine...); answer.StatusCode != http.StatusOK || answer.Body != "hello   at /" {
+		t.Errorf("a preflight: %d %s", answer.StatusCode, answer.Body)
+	}
+	p.signIn("/", alice)
+	if answer := p.fetch("/", genuine...); answer.Body != "hello alice session at /" {
+		t.Errorf("with a session: %d %s", answer.StatusCode, answer.Body)
+	}
+	forged := caddytest.Header("Cookie", "a=b;__Host-Http-logto-session=x")
+	if answer := p.browser().fetch("/", append(genuine, forged)...); answer.StatusCode != http.StatusUnauthorized {
+		t.Errorf("with what is no session: %d %s", answer.StatusCode, answer.Body)
+	}
+}

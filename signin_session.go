@@ -110,6 +110,27 @@ func (s *signIn) replace(b *browser, r *http.Request, refused credential) (crede
 	return s.obtain(b, r, refused.session)
 }
 
+// pauseInVain is how long no other token is asked for when the new one was
+// revoked, too: `iat` has whole seconds, so that what Logto issues in the second
+// of the entry is still on the list, and longer if its clock is behind.
+const pauseInVain = time.Second
+
+// replacedInVain notes that the token that replaced another one is revoked, too.
+// The session goes on: one that is issued later is not.
+func (s *signIn) replacedInVain(of *session.Session) {
+	s.app.inVain.Put(of.ID, s.handler.now(), len(of.ID))
+}
+
+// mayReplace reports whether there is a point in asking for a token in place of
+// one that was refused.
+func (s *signIn) mayReplace(of *session.Session, refusal *Refusal) bool {
+	if refusal.Reason != ReasonRevoked {
+		return true
+	}
+	last, ok := s.app.inVain.Get(of.ID)
+	return !ok || s.handler.now().Sub(last).Abs() >= pauseInVain
+}
+
 // obtain gets a token for the first of the targets that the person has one for.
 // It is not the one that was refused.
 func (s *signIn) obtain(b *browser, r *http.Request, refused session.Token) (credential, *Refusal) {

@@ -77,6 +77,19 @@ func (k *KeyRing) FindFlow(site Site, lines []string) (Flow, bool) {
 	return found, true
 }
 
+// HasCookies reports whether Cookie headers hold any cookie of sign-in, whatever
+// its prefix and port.
+func HasCookies(lines []string) bool {
+	for _, line := range lines {
+		for pair := range strings.SplitSeq(line, ";") {
+			if isOurs(pair) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // StripCookies takes the cookies of sign-in out of the Cookie headers of a
 // request, whatever their prefix and port: cookies do not see ports, so those
 // of a site on another port come along. The other cookies keep their order and
