@@ -293,7 +293,8 @@ func (s *signIn) refuseUnasked(detail Detail) *Refusal {
 // signInAgain reports whether a person gets what a refusal says is missing by
 // signing in once more, silently: the site needs a scope or resource that the
 // session was not signed in to for. A session that did ask and was not granted
-// it would go round in a circle, unless it has been a while.
+// it would go round in a circle. Where Logto says at a refresh that it was not
+// asked for, a sign-in may help if there has been a token, or it has been a while.
 func (s *signIn) signInAgain(b *browser, refusal *Refusal, needed []string, now time.Time) bool {
 	switch {
 	case b.cookie == nil || b.refusal != nil || refusal.Detail == detailNoRefreshToken:
@@ -305,7 +306,7 @@ func (s *signIn) signInAgain(b *browser, refusal *Refusal, needed []string, now 
 	if !b.cookie.Covers(mergeScopes(wanted.scopes, needed), wanted.resources) {
 		return true
 	}
-	return refusal.Detail == detailNotAskedFor && now.Sub(b.cookie.SignedIn) >= time.Minute
+	return refusal.Detail == detailNotAskedFor && (!b.cookie.Token.IsZero() || now.Sub(b.cookie.SignedIn) >= time.Minute)
 }
 
 // warnLeftOut tells once which claims do not fit into cookies.

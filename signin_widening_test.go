@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddy-logto/caddy-logto-auth/internal/caddytest"
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
 )
 
@@ -247,4 +248,37 @@ func TestRefreshThatNeedsMore(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Nobody whom a sign-in has just brought no token is sent to another one. Who had
+// one is, however short it lived.
+func TestRefreshThatNeedsMoreSoonAfterTheSignIn(t *testing.T) {
+	insufficient := devtenant.ForGrant("refresh_token", devtenant.Refused(http.StatusForbidden, "insufficient_scope", ""))
+	site := inOrganizations("organization acme", "")
+	t.Run("no token yet", func(t *testing.T) {
+		p := newMembers(t, site).browser()
+		p.tenant.AddMember("acme", alice)
+		p.tenant.SetTokenFault(insufficient)
+		for _, want := range []struct {
+			after   time.Duration
+			signIns int
+		}{{0, 1}, {0, 0}, {time.Minute, 1}} {
+			pass(t, want.after)
+			if page, signIns := p.visit("/", alice); page.StatusCode != http.StatusForbidden || signIns != want.signIns {
+				t.Errorf("%d %s after %d sign-ins, want %d", page.StatusCode, page.Body, signIns, want.signIns)
+			}
+		}
+	})
+	t.Run("a token", func(t *testing.T) {
+		p := newMembers(t, forTheAPI).browser()
+		p.signIn("/", alice)
+		p.tenant.SetTokenFault(insufficient)
+		p.tenant.Rotate("")
+		p.tenant.Rotate("")
+		fresh := p.tenant.Token(devtenant.TokenRequest{Subject: bob, ClientID: testApp, Resource: testAPI})
+		p.browser().fetch("/", caddytest.Bearer(fresh)) // makes the site fetch the keys
+		if page, signIns := p.visit("/", alice); page.StatusCode != http.StatusOK || signIns != 1 {
+			t.Errorf("%d %s after %d sign-ins", page.StatusCode, page.Body, signIns)
+		}
+	})
 }
