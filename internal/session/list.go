@@ -213,21 +213,25 @@ func (l *List) Covers(kind EntryKind, subject, organization string, began time.T
 // nothing is, and there is nothing to look up.
 func (l *List) Any() bool { return l.marks.count.Load() != 0 }
 
-// Len is how many entries there are, without those that were taken back.
+// Len is how many entries there are, without those that have expired or were
+// taken back.
 func (l *List) Len() (n int) {
-	for i := range l.marks.counts {
-		n += int(l.marks.counts[i].Load())
+	for range l.marks.live(l.Now()) {
+		n++
 	}
 	return n
 }
 
-// Counts is how many entries there are of each kind, without those that were
-// taken back. Each kind is among them. It costs the same for a list of any
-// length; expired entries count until they are forgotten, within minutes.
+// Counts is how many of these there are of each kind. Each kind is among them.
+// It goes through the whole list, and takes no lock that a request or a writer
+// might want.
 func (l *List) Counts() map[EntryKind]int {
 	counts := make(map[EntryKind]int, len(kinds))
-	for i, kind := range kinds {
-		counts[kind] = int(l.marks.counts[i].Load())
+	for _, kind := range kinds {
+		counts[kind] = 0
+	}
+	for key := range l.marks.live(l.Now()) {
+		counts[key.kind]++
 	}
 	return counts
 }
@@ -236,24 +240,15 @@ func (l *List) Counts() map[EntryKind]int {
 // order, with their owner left out.
 func (l *List) Entries() []Entry {
 	var entries []Entry
-	now := l.Now()
-	for i := range l.marks.shards {
-		shard := l.marks.shards[i].Load()
-		if shard == nil {
-			continue
+	for key, m := range l.marks.live(l.Now()) {
+		e := Entry{
+			Kind: key.kind, Subject: key.subject, Organization: key.organization,
+			NotBefore: time.UnixMilli(m.notBefore).UTC(), Expires: time.UnixMilli(m.expires).UTC(),
 		}
-		for key, m := range *shard {
-			e := Entry{
-				Kind: key.kind, Subject: key.subject, Organization: key.organization,
-				NotBefore: time.UnixMilli(m.notBefore).UTC(), Expires: time.UnixMilli(m.expires).UTC(),
-			}
-			if m.from != 0 {
-				e.From = time.UnixMilli(m.from).UTC()
-			}
-			if m.counts() && e.Expires.After(now) {
-				entries = append(entries, e)
-			}
+		if m.from != 0 {
+			e.From = time.UnixMilli(m.from).UTC()
 		}
+		entries = append(entries, e)
 	}
 	return entries
 }

@@ -2,6 +2,7 @@ package session
 
 import (
 	"hash/maphash"
+	"iter"
 	"maps"
 	"sync/atomic"
 	"time"
@@ -15,8 +16,7 @@ const shardCount = 256
 type marks struct {
 	seed   maphash.Seed
 	shards [shardCount]atomic.Pointer[map[markKey]mark]
-	count  atomic.Int64 // of keys, also those of which all is void
-	counts [len(kinds)]atomic.Int64
+	count  atomic.Int64 // of keys, also those of which all is void or has expired
 }
 
 // markKey is what an entry is about.
@@ -111,21 +111,34 @@ func (m *marks) find(key markKey) (mark, bool) {
 	return found, ok
 }
 
+// live goes through what counts at a time, in no order. What changes meanwhile
+// may be there or not.
+func (m *marks) live(now time.Time) iter.Seq2[markKey, mark] {
+	return func(yield func(markKey, mark) bool) {
+		for i := range m.shards {
+			shard := m.shards[i].Load()
+			if shard == nil {
+				continue
+			}
+			for key, found := range *shard {
+				if found.at(now).counts() && !yield(key, found) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // marksEdit is a number of changes, which are seen when they are committed.
 // There is one at a time.
 type marksEdit struct {
 	marks   *marks
 	changed map[int]map[markKey]mark
 	count   int64
-	counts  [len(kinds)]int64
 }
 
 func (m *marks) edit() *marksEdit {
-	e := &marksEdit{marks: m, changed: make(map[int]map[markKey]mark), count: m.count.Load()}
-	for i := range e.counts {
-		e.counts[i] = m.counts[i].Load()
-	}
-	return e
+	return &marksEdit{marks: m, changed: make(map[int]map[markKey]mark), count: m.count.Load()}
 }
 
 // shard returns a map that may be changed.
@@ -150,19 +163,16 @@ func (e *marksEdit) find(key markKey) (mark, bool) {
 
 func (e *marksEdit) set(key markKey, m mark) {
 	shard := e.shard(key)
-	old, ok := shard[key]
-	if !ok {
+	if _, ok := shard[key]; !ok {
 		e.count++
 	}
-	e.tally(key, old, m)
 	shard[key] = m
 }
 
 func (e *marksEdit) remove(key markKey) {
-	if old, ok := e.find(key); ok {
+	if _, ok := e.find(key); ok {
 		delete(e.shard(key), key)
 		e.count--
-		e.tally(key, old, mark{})
 	}
 }
 
@@ -175,15 +185,6 @@ func (e *marksEdit) removeEntry(key markKey) {
 	e.remove(key)
 }
 
-func (e *marksEdit) tally(key markKey, old, now mark) {
-	if old.counts() {
-		e.counts[key.kind.index()]--
-	}
-	if now.counts() {
-		e.counts[key.kind.index()]++
-	}
-}
-
 // commit makes the changes seen. An entry is seen before the count says that
 // there is one, and gone before it says that there is none; between the two
 // nobody misses one that was there.
@@ -192,9 +193,6 @@ func (e *marksEdit) commit() {
 		e.marks.shards[i].Store(&shard)
 	}
 	e.marks.count.Store(e.count)
-	for i, n := range e.counts {
-		e.marks.counts[i].Store(n)
-	}
 }
 
 // sweep removes what has expired.
