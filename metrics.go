@@ -98,6 +98,7 @@ func newInstruments() *instruments {
 			m.revocationEvents.WithLabelValues(source, result)
 		}
 	}
+	m.revocationEvents.WithLabelValues(fromWebhook, eventIgnored) // the others have no such messages
 	m.cacheHit = m.tokenCache.WithLabelValues("hit")
 	m.cacheMiss = m.tokenCache.WithLabelValues("miss")
 	return m
@@ -106,7 +107,12 @@ func newInstruments() *instruments {
 // beginSeriesOfSignIn makes the series of sign_in: rate sees the first
 // increment only of those that are there before.
 func (m *instruments) beginSeriesOfSignIn() {
-	m.requests.WithLabelValues(outcomeRedirected, string(ReasonNoSession))
+	for _, reason := range []Reason{
+		"", ReasonNoSession, ReasonSessionExpired, ReasonSessionEnded, ReasonRefreshRefused, // see lacksSession
+		ReasonInsufficientScope, ReasonClaimMismatch, // see signInAgain
+	} {
+		m.requests.WithLabelValues(outcomeRedirected, string(reason))
+	}
 	for _, result := range []string{
 		"ok", string(ReasonSignInState), string(ReasonSignInRefused), string(ReasonSignInLoop), string(ReasonTenantUnavailable),
 	} {
@@ -162,8 +168,8 @@ func (m *instruments) count(outcome string, reason Reason) {
 	case outcomeReported:
 		m.reported[reason].Inc()
 	case outcomeRedirected:
-		// Rare beside the others. Who opens the sign-in page lacks nothing, and so
-		// has no reason.
+		// Rare beside the others. Who opens the address of the sign-in lacks
+		// nothing, nor does one whose sign-in is tried once more: no reason then.
 		m.requests.WithLabelValues(outcomeRedirected, string(reason)).Inc()
 	}
 }

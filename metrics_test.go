@@ -209,16 +209,20 @@ func TestMetricsTellATenantThatIsDown(t *testing.T) {
 }
 
 // An alert on a rise would miss the first failure of a series that begins
-// with it.
-func TestSeriesOfSignInAreThereFromTheStart(t *testing.T) {
+// with it. That there are no others is what counting looks at.
+func TestSeriesAreThereFromTheStart(t *testing.T) {
 	tenant := devtenanttest.NewServer(t, devtenant.Options{})
 	s := caddytest.Start(t, meteredSite("handle {\nlogto_auth {\nendpoint "+tenant.URL+"\naudience "+meteredAPI+"\n}\n}"))
 	samples := scrape(s)
 	for _, series := range []string{
-		`requests_total{outcome="redirected",reason="no_session"}`,
+		`requests_total{outcome="redirected",reason=""}`,
+		`requests_total{outcome="redirected",reason="no_session"}`, `requests_total{outcome="redirected",reason="session_expired"}`,
+		`requests_total{outcome="redirected",reason="session_ended"}`, `requests_total{outcome="redirected",reason="refresh_refused"}`,
+		`requests_total{outcome="redirected",reason="insufficient_scope"}`, `requests_total{outcome="redirected",reason="claim_mismatch"}`,
 		`sign_ins_total{result="ok"}`, `sign_ins_total{result="sign_in_loop"}`,
 		`session_refreshes_total{result="unavailable"}`, `session_refreshes_total{result="wrong_client"}`,
 		`sessions_ended_total{cause="signed_out"}`, `sessions_ended_total{cause="refused"}`,
+		`revocation_events_total{result="ignored",source="webhook"}`, `revocation_events_total{result="failed",source="admin"}`,
 	} {
 		if _, there := samples["caddy_logto_auth_"+series]; !there {
 			t.Errorf("there is no %s", series)

@@ -82,6 +82,15 @@ func counts(tb testing.TB, counter prometheus.Collector) map[string]float64 {
 func counting(tb testing.TB, counter prometheus.Collector) func() map[string]float64 {
 	tb.Helper()
 	before := counts(tb, counter)
+	tb.Cleanup(func() {
+		i := slices.Index(metrics.collectors(), counter)
+		fromTheStart := counts(tb, newInstruments().collectors()[i])
+		for labels := range counts(tb, counter) {
+			if _, there := fromTheStart[labels]; !there {
+				tb.Errorf("the series %q is not there from the start", labels)
+			}
+		}
+	})
 	return func() map[string]float64 {
 		tb.Helper()
 		risen := make(map[string]float64)
