@@ -71,7 +71,7 @@ func newInstruments() *instruments {
 		sessionRefreshes: counter("session_refreshes_total",
 			"Attempts to refresh a session's token, by result (ok or the kind of failure).", "result"),
 		sessionsEnded: counter("sessions_ended_total",
-			"Sessions that ended before their time, by cause (signed_out, replaced, other_person, refused, wrong_subject, token_refused).", "cause"),
+			"Sessions that ended before their time, by cause (signed_out, replaced, other_person, refused, wrong_subject, token_refused, revoked).", "cause"),
 		revocationEvents: counter("revocation_events_total",
 			"Messages that should end tokens or sessions, by source (webhook, back_channel, admin) and result (ok, ignored, refused, failed).", "source", "result"),
 		revocations: &revocationsCollector{describe("revocations",
@@ -125,7 +125,7 @@ func (m *instruments) beginSeriesOfSignIn() {
 		m.sessionRefreshes.WithLabelValues(result)
 	}
 	for _, cause := range []string{
-		"signed_out", "replaced", "other_person", session.Refused.String(), session.WrongSubject.String(), "token_refused",
+		"signed_out", "replaced", "other_person", session.Refused.String(), session.WrongSubject.String(), "token_refused", "revoked",
 	} {
 		m.sessionsEnded.WithLabelValues(cause)
 	}

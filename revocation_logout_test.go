@@ -71,6 +71,7 @@ func TestBackChannelLogout(t *testing.T) {
 				t.Fatal(err)
 			}
 			token := requests[0].PostForm.Get("logout_token")
+			ended := counting(t, metrics.sessionsEnded)
 			isTaken(t, "the tenant's", m.logOut(token), true)
 			sessionIsOver(t, "here", here.fetch("/"))
 			if bySession {
@@ -79,6 +80,9 @@ func TestBackChannelLogout(t *testing.T) {
 				sessionIsOver(t, "elsewhere", elsewhere.fetch("/"))
 			}
 			isIn(t, "Bob", another.fetch("/"))
+			if got, want := ended()["revoked"], map[bool]float64{true: 1, false: 2}[bySession]; got != want {
+				t.Errorf("%v sessions are counted, want %v", got, want)
+			}
 			// A replay ends nothing that is newer.
 			pass(t, 2*time.Second)
 			listed := m.listed()

@@ -43,10 +43,10 @@ func TestRevokedSession(t *testing.T) {
 				t.Fatalf("%d refreshes", got)
 			}
 			entry.NotBefore = at // its token is younger
+			ended := counting(t, metrics.sessionsEnded)
 			revoke(t, entry)
-			for range 5 {
-				sessionIsOver(t, "afterwards", p.fetch("/"))
-			}
+			tab := p.tabOf()
+			together(5, func(int) { sessionIsOver(t, "afterwards", tab()) })
 			m.awaitRevocations(1)
 			if answer := p.open("/"); !m.startsSignIn(answer) {
 				t.Errorf("a page: %d %s", answer.StatusCode, answer.Body)
@@ -56,6 +56,9 @@ func TestRevokedSession(t *testing.T) {
 			}
 			if got := m.tenant.Counts(); got.Revocation != 1 || got.Refreshes != 1 {
 				t.Errorf("%d revocations, %d refreshes", got.Revocation, got.Refreshes)
+			}
+			if got := ended(); !maps.Equal(got, map[string]float64{"revoked": 1}) {
+				t.Errorf("ended %v", got)
 			}
 		})
 	}
@@ -105,6 +108,28 @@ func TestRevocationDuringASignIn(t *testing.T) {
 	goesTo(t, "the callback", answer, http.StatusSeeOther, "/")
 	p.keep(answer)
 	sessionIsOver(t, "signed in", p.fetch("/"))
+}
+
+// A session counts once as ended: one that was signed out is not counted again
+// when its entry has expired and a revocation ends it as well. Nor is one that
+// has expired.
+func TestRevokedSessionThatHadEnded(t *testing.T) {
+	m := newMembers(t, revocable)
+	signedOut, expired := m.browser(), m.browser()
+	signedOut.signIn("/", alice)
+	expired.signIn("/", alice)
+	stolen, late := signedOut.tabOf(), expired.tabOf()
+	pass(t, time.Minute)
+	ended := counting(t, metrics.sessionsEnded)
+	signedOut.open("/.logto/sign-out", headers("Sec-Fetch-Site", "same-origin"))
+	revoke(t, revocation{Subject: alice})
+	pass(t, 2*time.Hour)
+	sessionIsOver(t, "signed out", stolen())
+	pass(t, 24*time.Hour-2*time.Hour)
+	sessionIsOver(t, "expired", late())
+	if got := ended(); !maps.Equal(got, map[string]float64{"signed_out": 1}) {
+		t.Errorf("ended %v", got)
+	}
 }
 
 // The refresh token of a session that another sign-in of the person has replaced

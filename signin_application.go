@@ -33,6 +33,7 @@ type application struct {
 	endpoint   *tokenendpoint.Client
 	refresher  *session.Refresher
 	identities *memory.Memory[identity]  // by the session's id
+	counted    *memory.Memory[struct{}]  // sessions that were counted as ended
 	cutOffs    *memory.Memory[struct{}]  // sessions whose refresh token was revoked because of the list
 	inVain     *memory.Memory[time.Time] // sessions whose replaced token was revoked, too, and when
 	validator  validator
@@ -109,6 +110,7 @@ func newApplication(s *applicationSettings, shared *endings) (*application, erro
 	}}
 	a.identities = memory.New[identity](maxIdentities, maxIdentityBytes)
 	a.inVain = memory.New[time.Time](maxIdentities, maxIdentityBytes)
+	a.counted = memory.New[struct{}](maxIdentities, maxIdentityBytes)
 	a.cutOffs = memory.New[struct{}](maxIdentities, maxIdentityBytes)
 	a.refresher = session.NewRefresher(a.life, session.RefresherOptions{
 		Endpoint: a.endpoint.ForSessions(a.verifyRefreshed),

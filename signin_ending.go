@@ -36,12 +36,29 @@ func (a *application) willEnd(s *session.Session) bool {
 	return false
 }
 
+// countEnd counts a session that has ended before its time, once: its browser
+// may come back with it again and again, in many requests at once.
+func (a *application) countEnd(over *session.Session, cause string) {
+	if _, known := a.counted.Get(over.ID); known {
+		return
+	}
+	a.mu.Lock()
+	_, known := a.counted.Get(over.ID)
+	if !known {
+		a.counted.Put(over.ID, struct{}{}, len(over.ID))
+	}
+	a.mu.Unlock()
+	if !known {
+		metrics.sessionsEnded.WithLabelValues(cause).Inc()
+	}
+}
+
 // endSession puts a session on the list of ended ones.
 func (s *signIn) endSession(over *session.Session, cause string) {
 	if s.app.list.Ended(over) {
 		return // by another request
 	}
-	metrics.sessionsEnded.WithLabelValues(cause).Inc()
+	s.app.countEnd(over, cause)
 	s.list(session.EndSession(over, time.Time{}, s.lastsUntil(over)))
 }
 
@@ -52,7 +69,7 @@ func (s *signIn) signOff(ctx context.Context, over *session.Session) {
 	if s.app.list.Ended(over) {
 		return
 	}
-	metrics.sessionsEnded.WithLabelValues("signed_out").Inc()
+	s.app.countEnd(over, "signed_out")
 	now, last := s.handler.now(), s.lastsUntil(over)
 	until := now.Add(max(s.app.refresher.LongestLife(over), time.Hour))
 	// One that is past its lifetime is listed as well: else whoever has its
@@ -78,7 +95,7 @@ func (s *signIn) endOld(ctx context.Context, old, fresh *session.Session) {
 	switch {
 	case old == nil:
 	case old.Subject == fresh.Subject:
-		metrics.sessionsEnded.WithLabelValues("replaced").Inc()
+		s.app.countEnd(old, "replaced")
 		s.list(session.EndSession(old, s.handler.now().Add(time.Minute), s.lastsUntil(old)))
 	default:
 		s.endSession(old, "other_person")
@@ -106,14 +123,20 @@ func (s *signIn) lastsUntil(of *session.Session) time.Time {
 	return of.SignedIn.Add(time.Duration(s.app.longest.Load()))
 }
 
-// cutOff revokes the refresh token of a session that somebody has ended by its
-// person, app or Logto session, once, without letting the request wait. The
-// token of a session that another sign-in of the same person has replaced, or
-// may have, is left alone: it is of one grant with the new one's.
+// cutOff counts a session that somebody has ended by its person, app or Logto
+// session, and revokes its refresh token, once, without letting the request
+// wait. One that has ended by itself was counted then. The token of a session
+// that another sign-in of the same person has replaced, or may have, is left
+// alone: it is of one grant with the new one's.
 func (s *signIn) cutOff(over *session.Session) {
 	a := s.app
-	if a.list.Covers(session.BySession, over.ID, "", over.SignedIn) || a.list.Covers(session.BySessionsOf, over.Subject, "", over.SignedIn) {
-		return
+	for _, of := range *a.joined.all.Load() {
+		if of.list.Covers(session.BySession, over.ID, "", over.SignedIn) || of.list.Covers(session.BySessionsOf, over.Subject, "", over.SignedIn) {
+			return
+		}
+	}
+	if s.handler.now().Before(s.expiresAt(over)) { // else it has not ended before its time
+		a.countEnd(over, "revoked")
 	}
 	if _, done := a.cutOffs.Get(over.ID); done || !a.gate.Enter() {
 		return
