@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 
+	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
@@ -81,7 +82,7 @@ func (f *revokeFlags) run(cmd *cobra.Command) (bool, error) {
 			return false, err
 		}
 	}
-	address, err := caddycmd.DetermineAdminAPIAddress(f.address, nil, f.config, f.adapter)
+	address, err := f.adminAddress()
 	if err != nil {
 		return false, usage{err}
 	}
@@ -107,4 +108,27 @@ func (f *revokeFlags) run(cmd *cobra.Command) (bool, error) {
 		}
 	}
 	return true, nil
+}
+
+// adminAddress is where the admin API is. A config with `admin off` has an
+// address in it as well, or Caddy's default, where nobody answers.
+func (f *revokeFlags) adminAddress() (string, error) {
+	var config []byte
+	if f.address == "" && f.config != "" {
+		var err error
+		if config, _, _, err = caddycmd.LoadConfig(f.config, f.adapter); err != nil {
+			return "", err
+		}
+		var settings struct {
+			Admin caddy.AdminConfig `json:"admin"`
+		}
+		if err := json.Unmarshal(config, &settings); err != nil {
+			return "", fmt.Errorf("reading the config: %w", err)
+		}
+		if settings.Admin.Disabled {
+			return "", fmt.Errorf("%s switches the admin API off, which this command asks: take `admin off` out of it, or put `admin localhost:2019` in its place, and restart Caddy; "+
+				"or name the admin API of another Caddy with the same storage, with --address", f.config)
+		}
+	}
+	return caddycmd.DetermineAdminAPIAddress(f.address, config, f.config, f.adapter)
 }

@@ -363,6 +363,9 @@ func TestCommandsRefuseWrongUse(t *testing.T) {
 		{"keys file that is missing", token, []string{"explain", "--config", e.config, "--jwks-file", "missing.json"}, "missing.json"},
 		{"URL without scheme", token, e.arguments("--url", "api.example.com/x"), "--url"},
 		{"method without URL", token, e.arguments("--method", "POST"), "--method needs --url"},
+		{"admin API that is off", "", []string{"revoke", "--list", "--config", write("Caddyfile", "{\nadmin off\n}\na.test {\nrespond ok\n}\n")}, "Caddyfile switches the admin API off"},
+		{"admin API that is off, in JSON", "", []string{"revoke", "--sub", "alice", "--config", write("caddy.json", `{"admin":{"disabled":true,"listen":"localhost:2019"}}`)}, "put `admin localhost:2019` in its place"},
+		{"config to revoke by that is missing", "", []string{"revoke", "--list", "--config", "missing"}, "missing"},
 		{"time that is none", token, e.arguments("--at", "yesterday"), "--at"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
