@@ -108,19 +108,23 @@ func (e *endings) report(event session.Event, err error) {
 	}
 	switch event {
 	case session.ReadFailed:
-		logger.Warn("the list of ended sessions cannot be read; the last one serves on, and sessions that end at other replicas do not end here", cause)
+		logger.Warn("the list of revocations and ended sessions cannot be read; what was read before counts, and entries that other replicas make do not", cause)
+	case session.NeverRead:
+		logger.Warn("the list of revocations and ended sessions could not be read since the start; tokens that were revoked and sessions that have ended may be admitted", cause)
+	case session.NeverAnswered:
+		logger.Warn("the storage of the list of revocations and ended sessions does not answer since the start; requests that are judged by the list get 503", cause)
 	case session.ReadRecovered:
-		logger.Info("the list of ended sessions can be read again")
+		logger.Info("the list of revocations and ended sessions can be read again")
 	case session.WriteFailed:
-		logger.Warn("an ended session cannot be stored; it has ended here, but not at other replicas and not after a restart", cause)
+		logger.Warn("an entry of the list of revocations and ended sessions cannot be stored; until it is, it counts here only, and not after a restart", cause)
 	case session.WriteRecovered:
-		logger.Info("ended sessions can be stored again")
+		logger.Info("entries of the list of revocations and ended sessions can be stored again")
 	case session.EntryUnreadable:
-		logger.Warn("an entry in the list of ended sessions cannot be read and is left out", cause)
+		logger.Warn("an entry of the list of revocations and ended sessions cannot be read and is left out", cause)
 	case session.ListIsFull:
-		logger.Error("the list of ended sessions is full, so sessions that end now go on until they expire; use a shorter lifetime", cause)
+		logger.Error("the list of revocations and ended sessions is full; what new entries should end goes on until it expires; use a shorter lifetime in sign_in, or a shorter keep in revocation", cause)
 	case session.EntriesFolded:
-		logger.Info("many sessions of one person have ended; all but the youngest 32 of them are one entry of the list now")
+		logger.Info("more than 32 sessions of one person have ended before their time; one entry stands for the older ones now, and ends all sessions of that person that were signed in before")
 	}
 }
 

@@ -60,6 +60,21 @@ func TestRevocationsWhereStorageFails(t *testing.T) {
 	}
 }
 
+// Where it fails from the start, nobody knows what was revoked, and the one
+// warning says so.
+func TestRevocationsWhereStorageFailsFromTheStart(t *testing.T) {
+	dir := t.TempDir()
+	m := newMembers(t, storing(dir, revocable))
+	token := m.token(devtenant.TokenRequest{Subject: alice, Extra: map[string]any{"iat": systemClock().Add(-time.Minute).Unix()}})
+	revoke(t, revocation{Subject: alice})
+	failStorage(t, func(context.Context) error { return errors.New("the disk is gone") })
+	m.restart(storing(dir, revocable))
+	isIn(t, "a token that was revoked", m.show(testHost, token))
+	if lines := logLines(t, m.Logs(), neverRead); len(lines) != 1 || len(logLines(t, m.Logs(), notRead)) != 0 {
+		t.Errorf("logged %v", lines)
+	}
+}
+
 // Where nothing can be written, what is told counts here, with one warning, and
 // the sender is told to come again. It is stored as soon as it can be.
 func TestRevocationsWhereStorageIsReadOnly(t *testing.T) {
@@ -83,7 +98,9 @@ func TestRevocationsWhereStorageIsReadOnly(t *testing.T) {
 	}
 	m.warnsOfReadOnlyStorage(t)
 	release()
-	eventually(t, "it is stored", func() bool { return len(logLines(t, m.Logs(), "ended sessions can be stored again")) == 1 })
+	eventually(t, "it is stored", func() bool {
+		return len(logLines(t, m.Logs(), "entries of the list of revocations and ended sessions can be stored again")) == 1
+	})
 	m.restart(storing(dir, revocable))
 	isOut(t, "in another process", m.show(testHost, token))
 	sessionIsOver(t, "in another process", tab())
@@ -113,7 +130,7 @@ func TestRevocationsWhoseObjectsAreSpoiled(t *testing.T) {
 	if got := m.listed(); len(got) != 1 || got[0].Subject != bob {
 		t.Errorf("listed are %v", got)
 	}
-	lines := logLines(t, m.Logs(), "an entry in the list of ended sessions cannot be read and is left out")
+	lines := logLines(t, m.Logs(), "an entry of the list of revocations and ended sessions cannot be read and is left out")
 	if len(lines) != 3 {
 		t.Errorf("warned %d times: %v", len(lines), lines)
 	}
@@ -162,6 +179,9 @@ func TestRevocationsWhereStorageHangs(t *testing.T) {
 	answer := m.show(testHost, token)
 	if answer.StatusCode != http.StatusServiceUnavailable || answer.Body != refusedWith("Token verification is temporarily unavailable") || answer.Header.Get("Retry-After") != "1" {
 		t.Errorf("%d %s %v", answer.StatusCode, answer.Body, answer.Header)
+	}
+	if strings.Contains(m.Logs(), "may be admitted") {
+		t.Error("it is said that revoked tokens may be admitted")
 	}
 	release()
 	for m.show(testHost, token).StatusCode == http.StatusServiceUnavailable && t.Context().Err() == nil {

@@ -35,8 +35,10 @@ var storageFault atomic.Pointer[func(context.Context) error]
 
 // What is logged where that storage fails.
 const (
-	notRead   = "the list of ended sessions cannot be read; the last one serves on, and sessions that end at other replicas do not end here"
-	notStored = "an ended session cannot be stored; it has ended here, but not at other replicas and not after a restart"
+	notRead       = "the list of revocations and ended sessions cannot be read; what was read before counts, and entries that other replicas make do not"
+	neverRead     = "the list of revocations and ended sessions could not be read since the start; tokens that were revoked and sessions that have ended may be admitted"
+	neverAnswered = "the storage of the list of revocations and ended sessions does not answer since the start; requests that are judged by the list get 503"
+	notStored     = "an entry of the list of revocations and ended sessions cannot be stored; until it is, it counts here only, and not after a restart"
 )
 
 func failStorage(t *testing.T, fault func(context.Context) error) {
@@ -204,7 +206,7 @@ func TestStorageThatFails(t *testing.T) {
 	if page := p.signIn("/", alice); page.StatusCode != http.StatusOK {
 		t.Fatalf("%d %s", page.StatusCode, page.Body)
 	}
-	if lines := logLines(t, p.Logs(), notRead); len(lines) != 1 || lines[0]["level"] != "warn" {
+	if lines := logLines(t, p.Logs(), neverRead); len(lines) != 1 || lines[0]["level"] != "warn" || len(logLines(t, p.Logs(), notRead)) != 0 {
 		t.Errorf("logged %v", lines)
 	}
 	tab := p.tabOf()

@@ -32,10 +32,10 @@ const (
 
 var (
 	// ErrListFull says that the list takes no more entries.
-	ErrListFull = errors.New("the list of ended sessions is full")
+	ErrListFull = errors.New("the list of revocations and ended sessions is full")
 	// ErrListUnread says that the storage has not answered yet, so that nobody
 	// knows which sessions have ended.
-	ErrListUnread = errors.New("the list of ended sessions has not been read yet")
+	ErrListUnread = errors.New("the list of revocations and ended sessions has not been read yet")
 	// ErrNotListed says that there is nothing to take back.
 	ErrNotListed = errors.New("nothing like this is in the list")
 	// ErrTakenBack says that an entry would not count, since one as new was
@@ -55,9 +55,12 @@ type Storage interface {
 // Event is something that the log should tell, once per change.
 type Event string
 
-// The events. The first four come in pairs.
+// The events. ReadRecovered follows one or more of the first three, and
+// WriteRecovered follows WriteFailed.
 const (
-	ReadFailed      Event = "read_failed" // the last list serves on
+	ReadFailed      Event = "read_failed"    // the last list serves on
+	NeverRead       Event = "never_read"     // it cannot be read since the start: the list is empty, and serves
+	NeverAnswered   Event = "never_answered" // the storage hangs since the start: see [List.Wait]
 	ReadRecovered   Event = "read_recovered"
 	WriteFailed     Event = "write_failed" // the entry holds here, and writing is tried again
 	WriteRecovered  Event = "write_recovered"
@@ -99,7 +102,8 @@ type List struct {
 	directories map[string]*directory
 	objects     int // in all directories
 	pending     []*pendingEntry
-	readFailed  bool
+	wasRead     bool  // all of the storage, once
+	unreadable  Event // why it cannot be read now; empty if it can
 	writeFailed bool
 	full        bool
 }

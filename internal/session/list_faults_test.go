@@ -44,7 +44,7 @@ func TestOneObjectThatCannotBeLoaded(t *testing.T) {
 		if !l.Ended(sessions[0]) || l.Len() != 1 {
 			t.Errorf("%d entries", l.Len())
 		}
-		if got := l.reported(); !slices.Equal(got, []Event{ReadFailed}) {
+		if got := l.reported(); !slices.Equal(got, []Event{NeverRead}) {
 			t.Errorf("reported is %q", got)
 		}
 		storage.set(func() { clear(storage.errs) })

@@ -55,20 +55,37 @@ func (l *List) readOn(life context.Context) {
 func (l *List) settleRead(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	hangs := errors.Is(err, context.DeadlineExceeded)
+	before := l.unreadable
 	switch {
-	case err != nil && !l.readFailed:
-		l.readFailed = true
-		l.Report(ReadFailed, err)
-	case err == nil && l.readFailed:
-		l.readFailed = false
-		l.Report(ReadRecovered, nil)
+	case err == nil:
+		l.wasRead, l.unreadable = true, ""
+	case l.wasRead:
+		l.unreadable = ReadFailed
+	case hangs && !l.isReady():
+		l.unreadable = NeverAnswered
+	default:
+		l.unreadable = NeverRead
 	}
-	if !errors.Is(err, context.DeadlineExceeded) {
-		select {
-		case <-l.ready:
-		default:
-			close(l.ready)
-		}
+	switch {
+	case l.unreadable == before:
+	case err == nil:
+		l.Report(ReadRecovered, nil)
+	default:
+		l.Report(l.unreadable, err)
+	}
+	if !hangs && !l.isReady() {
+		close(l.ready)
+	}
+}
+
+// isReady reports whether nobody waits for the first reading any more.
+func (l *List) isReady() bool {
+	select {
+	case <-l.ready:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -391,18 +391,18 @@ func TestTheFirstReading(t *testing.T) {
 			storage.set(func() { storage.err = errors.New("permission denied") })
 			l := startList(t, storage)
 			time.Sleep(time.Hour)
-			if want := []Event{ReadFailed}; l.Ended(s) || !slices.Equal(l.reported(), want) {
+			if want := []Event{NeverRead}; l.Ended(s) || !slices.Equal(l.reported(), want) {
 				t.Errorf("reported is %q", l.reported())
 			}
 			storage.set(func() { storage.err = nil })
 			time.Sleep(11 * time.Second)
-			if want := []Event{ReadFailed, ReadRecovered}; !l.Ended(s) || !slices.Equal(l.reported(), want) {
+			if want := []Event{NeverRead, ReadRecovered}; !l.Ended(s) || !slices.Equal(l.reported(), want) {
 				t.Errorf("then reported is %q", l.reported())
 			}
 			storage.set(func() { storage.err = errors.New("permission denied") })
 			time.Sleep(time.Hour)
-			if !l.Ended(s) {
-				t.Error("the last list does not serve on")
+			if want := []Event{NeverRead, ReadRecovered, ReadFailed}; !l.Ended(s) || !slices.Equal(l.reported(), want) {
+				t.Errorf("the last list does not serve on, or reported is %q", l.reported())
 			}
 		})
 	})
@@ -417,12 +417,17 @@ func TestTheFirstReading(t *testing.T) {
 					t.Errorf("a request gets %v", err)
 				}
 			}
-			if want := []Event{ReadFailed}; !slices.Equal(l.reported(), want) {
+			if want := []Event{NeverAnswered}; !slices.Equal(l.reported(), want) {
 				t.Errorf("reported is %q", l.reported())
 			}
+			storage.set(func() { storage.err = errors.New("permission denied") })
 			close(storage.hangs)
+			time.Sleep(time.Minute)
 			if err := wait(t, l); err != nil {
 				t.Error(err)
+			}
+			if want := []Event{NeverAnswered, NeverRead}; !slices.Equal(l.reported(), want) {
+				t.Errorf("then reported is %q", l.reported())
 			}
 		})
 	})
@@ -448,7 +453,7 @@ func TestTheFirstReading(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			l := startList(t, nil)
 			l.Storage = func() Storage { return nil }
-			if want := []Event{ReadFailed}; !slices.Equal(l.reported(), want) {
+			if want := []Event{NeverRead}; !slices.Equal(l.reported(), want) {
 				t.Errorf("reported is %q", l.reported())
 			}
 		})
