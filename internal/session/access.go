@@ -129,5 +129,5 @@ func withoutRefreshToken(known *record, cookie *Session, refused Token, now time
 // access is the answer with a token.
 func (r *record) access(cookie *Session, token Token) Access {
 	session := r.newer(cookie)
-	return Access{Token: token, Session: session, IsNewer: session != cookie && session.SealedAt.After(cookie.SealedAt)}
+	return Access{Token: token, Session: session, IsNewer: session.SealedAt.After(cookie.SealedAt)}
 }

@@ -103,7 +103,7 @@ func StripCookies(lines []string) []string {
 			stripped = true
 			kept = append(kept, lines[:i]...)
 		}
-		if stripped && (rest != "" || !changed) {
+		if stripped && rest != "" {
 			kept = append(kept, rest)
 		}
 	}

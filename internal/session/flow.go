@@ -28,7 +28,7 @@ var ErrLoop = errors.New("signing in has succeeded several times without a sessi
 // that nobody can be signed in as somebody else by a link (login CSRF).
 type Flow struct {
 	binding     string // 256 random bits
-	lastSuccess time.Time
+	lastSuccess time.Time // long ago if there was none
 	loops       int  // starts that followed a success too soon, in a row
 	counted     bool // the last success has had its start counted
 
@@ -52,12 +52,12 @@ func (f Flow) Start(now time.Time, admitted bool) (Flow, error) {
 	}
 	before := f
 	switch {
-	case admitted || f.lastSuccess.IsZero() || now.Sub(f.lastSuccess) >= loopWindow:
+	case admitted || now.Sub(f.lastSuccess) >= loopWindow: // without a success too: that is long ago
 		f.loops, f.counted = 0, false
 	case !f.counted:
 		f.loops, f.counted = min(f.loops+1, maxLoops), true
 	}
-	if f.loops != before.loops || f.counted != before.counted {
+	if f != before {
 		f.value = ""
 	}
 	if f.loops >= maxLoops {
@@ -81,11 +81,7 @@ func (k *KeyRing) SealFlow(site Site, f Flow) string {
 	}
 	w := writer{flowFormat}
 	w = append(w, f.binding...)
-	if f.lastSuccess.IsZero() {
-		w.number(0)
-	} else {
-		w.time(f.lastSuccess)
-	}
+	w.time(f.lastSuccess) // 1970 if there was none
 	loops := int64(f.loops) * 2
 	if f.counted {
 		loops++
@@ -103,10 +99,7 @@ func (k *KeyRing) openFlow(site Site, value string) (Flow, bool) {
 	if r.number() != flowFormat {
 		return Flow{}, false
 	}
-	f := Flow{binding: string(r.octets(bindingSize)), value: value}
-	if success := r.time(); success.UnixMilli() != 0 {
-		f.lastSuccess = success
-	}
+	f := Flow{binding: string(r.octets(bindingSize)), lastSuccess: r.time(), value: value}
 	loops := r.number()
 	if f.loops, f.counted = int(min(loops/2, maxLoops)), loops%2 == 1; !r.ended() {
 		return Flow{}, false

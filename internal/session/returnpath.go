@@ -24,17 +24,18 @@ const (
 // The result is to be written into Location as it is. It holds visible ASCII
 // only; other characters are percent-encoded, as a browser would.
 func ReturnPath(given, prefix string) string {
-	encoded, ok := encodeVisible(given)
-	if !ok || len(encoded) > maxReturnPath || !staysHere(encoded) || isBelow(encoded, prefix) {
+	encoded := encodeVisible(given)
+	if len(encoded) > maxReturnPath || !staysHere(encoded) || isBelow(encoded, prefix) {
 		return "/"
 	}
 	return encoded
 }
 
 // encodeVisible percent-encodes spaces, what is not ASCII, and in the path what
-// no path may hold. It reports false for control characters: browsers remove
-// tabs and line ends from an address, so that "/\t/elsewhere" is "//elsewhere".
-func encodeVisible(given string) (string, bool) {
+// no path may hold. With control characters it returns nothing, which is no path:
+// browsers remove tabs and line ends from an address, so that "/\t/elsewhere" is
+// "//elsewhere".
+func encodeVisible(given string) string {
 	var encoded strings.Builder
 	inQuery := false
 	for i := range len(given) {
@@ -42,14 +43,14 @@ func encodeVisible(given string) (string, bool) {
 		inQuery = inQuery || c == '?'
 		switch {
 		case c < ' ' || c == 0x7f:
-			return "", false
+			return ""
 		case c == ' ' || c > 0x7f || !inQuery && strings.IndexByte(outsidePaths, c) >= 0:
 			encoded.Write([]byte{'%', hexDigits[c>>4], hexDigits[c&15]})
 		default:
 			encoded.WriteByte(c)
 		}
 	}
-	return encoded.String(), true
+	return encoded.String()
 }
 
 // staysHere reports whether no browser takes this for another site's address,
