@@ -108,6 +108,8 @@ func TestMessagesOfOtherFormatsAreNothing(t *testing.T) {
 	binding, id := strings.Repeat("b", bindingSize), strings.Repeat("i", idSize)
 	hour := string(binary.AppendUvarint(nil, uint64(testTime.UnixMilli())))
 	const far = "\xff\xff\xff\xff\xff\xff\xff\x7f"
+	const negative = "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01" // as a signed number
+	last := string(binary.AppendUvarint(nil, maxMillis))
 	for name, test := range map[string]struct {
 		opens   func(writer) bool
 		message string
@@ -116,6 +118,7 @@ func TestMessagesOfOtherFormatsAreNothing(t *testing.T) {
 		"a flow":                           {flow, "\x01" + binding + hour + "\x03", true},
 		"another flow's format":            {flow, "\x02" + binding + hour + "\x03", false},
 		"a flow with an octet behind":      {flow, "\x01" + binding + hour + "\x03\x00", false},
+		"a flow of the last time":          {flow, "\x01" + binding + last + "\x03", true},
 		"a flow of another time":           {flow, "\x01" + binding + far + "\x03", false},
 		"a state":                          {state, "\x03" + id + binding + hour + "\x01/\x01i\x01r\x00\x00\x00\x00\x00", true},
 		"a state that asked for something": {state, "\x03" + id + binding + hour + "\x01/\x01i\x01r\x01\x01a\x01\x01s\x02\x01a\x01b\x02", true},
@@ -128,18 +131,38 @@ func TestMessagesOfOtherFormatsAreNothing(t *testing.T) {
 		"a state that needs too much":      {state, "\x03" + id + binding + hour + "\x01/\x01i\x01r\x01\x01a\x01\x01s\x01\x01a\x02", false},
 		"a state with a long list":         {state, "\x03" + id + binding + hour + "\x01/\x01i\x01r\x00\x00\x03\x00\x00", false},
 		"a session":                        {session, "\x01" + id + "\x01u\x00" + hour + "\x00\x00\x00\x00\x00", true},
+		"a session of the last time":       {session, "\x01" + id + "\x01u\x00" + hour + last + "\x00\x00\x00\x00", true},
 		"a session far in the future":      {session, "\x01" + id + "\x01u\x00" + hour + far + "\x00\x00\x00\x00", false},
 		"a list longer than the rest":      {session, "\x01" + id + "\x01u\x00" + hour + "\x00\x00\x05\x00\x00", false},
 		"a text longer than the rest":      {session, "\x01" + id + "\x01u\x00" + hour + "\x00\x00\x00\x05\x00", false},
+		"a text of a negative length":      {session, "\x01" + id + "\x01u\x00" + hour + "\x00\x00\x00" + negative + "\x00", false},
+		"a list of a negative length":      {session, "\x01" + id + "\x01u\x00" + hour + "\x00\x00" + negative + "\x00\x00", false},
 		"a session without a subject":      {session, "\x01" + id + "\x00\x00" + hour + "\x00\x00\x00\x00\x00", false},
 		"a session that shows a new thing": {session, "\x01" + id + "\x01u\x00" + hour + "\x00\x00\x00\x00\x03", false},
 		"claims":                           {session, "\x01" + id + "\x01u\x00" + hour + "\x00\x00\x00\x00\x02\x02{}\x01\x01", true},
 		"claims that are empty":            {session, "\x01" + id + "\x01u\x00" + hour + "\x00\x00\x00\x00\x02\x00\x01\x01", false},
+		"claims of the last time":          {session, "\x01" + id + "\x01u\x00" + hour + "\x00\x00\x00\x00\x02\x02{}" + last + last, true},
 		"claims of another time":           {session, "\x01" + id + "\x01u\x00" + hour + "\x00\x00\x00\x00\x02\x02{}" + far + "\x01", false},
 		"claims of a long life":            {session, "\x01" + id + "\x01u\x00" + hour + "\x00\x00\x00\x00\x02\x02{}\x01" + far, false},
 	} {
 		if got := test.opens(writer(test.message)); got != test.want {
 			t.Errorf("%s opens: %v", name, got)
+		}
+	}
+}
+
+// Reading needs no more memory than the message has, whatever lengths it names.
+func TestReadingToTheEnd(t *testing.T) {
+	for message, want := range map[string][]string{
+		"\x00":             nil,
+		"\x01\x00":         {""},
+		"\x02\x00\x00":     {"", ""},
+		"\x02\x01a\x02bc":  {"a", "bc"},
+		"\xff\xff\x7f\x00": nil,
+	} {
+		r := reader{rest: []byte(message)}
+		if got := r.list(); !reflect.DeepEqual(got, want) || r.ended() != (message[0] != 0xff) {
+			t.Errorf("%q is %q, to the end: %v", message, got, r.ended())
 		}
 	}
 }
@@ -210,9 +233,25 @@ func TestTheLongestCookieFits(t *testing.T) {
 	for len(s.encode()) > maxMessage {
 		s.Token.Value = s.Token.Value[1:]
 	}
+	if fitted, _, err := s.Fit(nil); err != nil || fitted != s || len(s.encode()) != maxMessage {
+		t.Errorf("%d octets do not fit: %v", len(s.encode()), err)
+	}
 	cookie := site.SetSession(mustSeal(t, ring, site, s), 10*maxCookieAge)
 	if len(cookie) > maxCookie || len(cookie) < maxCookie-8 {
 		t.Errorf("the cookie has %d octets", len(cookie))
+	}
+}
+
+// A cookie that another process has sealed is decrypted once.
+func TestACookieThatOpenedIsRemembered(t *testing.T) {
+	ring, site := testRing(t), testSite(t, "www.example.com")
+	value := mustSeal(t, testRing(t), site, testSession(testTime))
+	first, ok := ring.OpenSession(site, value)
+	if !ok {
+		t.Fatal("it does not open")
+	}
+	if again, _ := ring.OpenSession(site, value); again != first {
+		t.Error("it is opened a second time")
 	}
 }
 
@@ -226,8 +265,10 @@ func TestOpeningARememberedCookieAllocatesNothing(t *testing.T) {
 	}); got > 1 {
 		t.Errorf("it allocates %v times", got)
 	}
-	if got := testing.AllocsPerRun(100, func() { StripCookies(lines[:0]) }); got != 0 {
-		t.Errorf("stripping nothing allocates %v times", got)
+	for _, lines := range [][]string{nil, {"theme=dark"}, {"theme=dark", "lang=en"}} {
+		if got := testing.AllocsPerRun(100, func() { StripCookies(lines) }); got != 0 {
+			t.Errorf("stripping nothing from %q allocates %v times", lines, got)
+		}
 	}
 }
 

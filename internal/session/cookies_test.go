@@ -32,6 +32,8 @@ func TestWhichSessionCookieCounts(t *testing.T) {
 		{"two that open", []string{name + "=" + one + "; " + name + "=" + other}, "", ErrMultiple},
 		{"two that open in two lines", []string{name + "=" + one, name + "=" + other}, "", ErrMultiple},
 		{"twice the same", []string{name + "=" + one + "; " + name + "=" + one}, "", ErrMultiple},
+		{"three that open", []string{name + "=" + one + "; " + name + "=" + other + "; " + name + "=" + one}, "", ErrMultiple},
+		{"as many as are tried", []string{strings.Repeat(name+"=x;", maxTried-1) + name + "=" + one}, one, nil},
 		{"far too many", []string{strings.Repeat(name+"=x;", maxTried) + name + "=" + one}, "", ErrMultiple},
 		{"in quotes", []string{name + `="` + one + `"`}, "", nil},
 		{"another name", []string{"logto-session=" + one + "; __Host-logto-session=" + one + "; x" + name + "=" + one}, "", nil},
@@ -51,6 +53,7 @@ func TestWhichSessionCookieCounts(t *testing.T) {
 }
 
 func TestStripCookies(t *testing.T) {
+	theSame := []string{"the same"}
 	for _, test := range []struct{ lines, want []string }{
 		{nil, nil},
 		{[]string{"a=1"}, []string{"a=1"}},
@@ -63,11 +66,17 @@ func TestStripCookies(t *testing.T) {
 		{[]string{"a=1;  __Host-Http-logto-session-1=x;\tb=2 ;;"}, []string{"a=1;\tb=2 ;;"}},
 		{[]string{"a=1", "logto-flow=x", "b=2"}, []string{"a=1", "b=2"}},
 		{[]string{"\tlogto-flow\t=x; a=1"}, []string{"a=1"}},
+		{[]string{" a=1; logto-flow=x"}, []string{" a=1"}},
+		{[]string{";logto-session=x"}, nil},
+		{[]string{"a=1", "logto-flow=x", "b=2", "logto-session=y", "c=3"}, []string{"a=1", "b=2", "c=3"}},
 		// Names that are not ours.
-		{[]string{"logto-sessions=x; logto-session-=x; logto-session-8a=x; xlogto-flow=x; Logto-Flow=x; __Host-Http-logto-flow=x; __Host-logto-session=x"}, nil},
+		{[]string{
+			"logto-sessions=x; logto-session-=x; logto-session-8a=x; logto-session-8·=x; xlogto-flow=x; Logto-Flow=x; logto-flows=x",
+			"__Host-Http-logto-flow=x; __Host-logto-session=x; __Host-Http-logto-sessions=x; __Host-Http-=x; __Host-=x; =x",
+		}, theSame},
 	} {
 		want := test.want
-		if len(test.lines) > 0 && want == nil {
+		if slices.Equal(want, theSame) {
 			want = test.lines
 		}
 		before := slices.Clone(test.lines)

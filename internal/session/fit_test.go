@@ -64,8 +64,31 @@ func TestWhichClaimsAreKept(t *testing.T) {
 		if len(fitted.encode()) > maxMessage {
 			t.Errorf("%s: it has %d octets", test.name, len(fitted.encode()))
 		}
+		if fitted.Token.IssuedAt != testTime.Unix() || fitted.Token.ExpiresAt != testTime.Unix()+3600 {
+			t.Errorf("%s: their life is another one: %+v", test.name, fitted.Token)
+		}
 		if again, leftOut, err := fitted.Fit(test.preferred); err != nil || leftOut != nil || again != fitted {
 			t.Errorf("%s: what was fitted does not fit: %q, %v", test.name, leftOut, err)
+		}
+	}
+}
+
+// What is fitted can be sealed, and no octet of room is lost that a claim needs.
+func TestClaimsFillTheCookie(t *testing.T) {
+	fullest := 0
+	for size := range 40 {
+		fitted, _, err := identity(claimsOf(t, map[string]int{"a": 1, "b": 1, "c": 1, "d": maxMessage - 250 + size, "z": 4000})).Fit(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fullest = max(fullest, len(fitted.encode()))
+	}
+	if fullest > maxMessage || fullest < maxMessage-2 {
+		t.Errorf("the fullest has %d octets of %d", fullest, maxMessage)
+	}
+	for room, want := range map[int]string{6: `{"a":1}`, 5: `{}`, 12: `{"a":1,"b":2}`, 11: `{"a":1}`} {
+		if got, _, err := reduceClaims(`{"a": 1, "b": 2}`, nil, room); err != nil || got != want {
+			t.Errorf("into %d octets fits %s, %v", room, got, err)
 		}
 	}
 }
@@ -106,6 +129,14 @@ func TestAnAccessTokenIsKeptIfTheWholeFits(t *testing.T) {
 	}
 	if s.Token.Value == "" {
 		t.Error("the session itself was changed")
+	}
+	// All the rest fits exactly.
+	s.Scopes = []string{strings.Repeat("s", 1000)}
+	bare := *s
+	bare.Target, bare.Token = Target{}, Token{}
+	s.Scopes = []string{strings.Repeat("s", 1000+maxMessage-len(bare.encode()))}
+	if fitted, _, err := s.Fit(nil); err != nil || len(fitted.encode()) != maxMessage {
+		t.Errorf("what fits exactly does not: %v", err)
 	}
 	s.Scopes = []string{strings.Repeat("s", 3000)}
 	if _, _, err := s.Fit(nil); !errors.Is(err, ErrTooLarge) {

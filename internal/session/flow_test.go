@@ -1,6 +1,7 @@
 package session
 
 import (
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -59,14 +60,15 @@ func TestTwoFlowsAreNone(t *testing.T) {
 		line string
 		want bool
 	}{
-		"none":                {"", false},
-		"one":                 {pair(one), true},
-		"two":                 {pair(one) + pair(other), false},
-		"one that opens":      {pair("x") + pair(one), true},
-		"a session as flow":   {pair(mustSeal(t, ring, site, testSession(testTime))), false},
-		"a state as flow":     {pair(mustSealState(t, ring, site, State{id: strings.Repeat("i", 16), bindingHash: strings.Repeat("b", 32)})), false},
-		"another site's flow": {pair(ring.SealFlow(testSite(t, "x.example.com"), mustStart(t, Flow{}, testTime))), false},
-		"far too many":        {strings.Repeat(pair("x"), maxTried) + pair(one), false},
+		"none":                 {"", false},
+		"one":                  {pair(one), true},
+		"two":                  {pair(one) + pair(other), false},
+		"one that opens":       {pair("x") + pair(one), true},
+		"a session as flow":    {pair(mustSeal(t, ring, site, testSession(testTime))), false},
+		"a state as flow":      {pair(mustSealState(t, ring, site, State{id: strings.Repeat("i", 16), bindingHash: strings.Repeat("b", 32)})), false},
+		"another site's flow":  {pair(ring.SealFlow(testSite(t, "x.example.com"), mustStart(t, Flow{}, testTime))), false},
+		"as many as are tried": {strings.Repeat(pair("x"), maxTried-1) + pair(one), true},
+		"far too many":         {strings.Repeat(pair("x"), maxTried) + pair(one), false},
 	} {
 		if _, ok := ring.FindFlow(site, []string{test.line}); ok != test.want {
 			t.Errorf("%s: %v", name, ok)
@@ -89,11 +91,14 @@ func TestLoops(t *testing.T) {
 	lateStart := step{after: late}
 	withSession := step{after: soon, admitted: true}
 	for name, steps := range map[string][]step{
-		"the fifth start after a success":   {start, success, start, success, start, success, start, success, start, success, loop, loop},
-		"starts alone":                      {start, start, start, start, start, start, start, start},
-		"ten tabs after one success":        {start, success, start, start, start, start, start, start, start, start},
-		"a start that comes late":           {start, success, start, success, start, success, start, success, start, success, lateStart, success, start, success, start},
-		"a session in between":              {start, success, start, success, start, success, start, success, start, success, withSession, success, start, success, start},
+		"the fifth start after a success": {start, success, start, success, start, success, start, success, start, success, loop, loop},
+		"starts alone":                    {start, start, start, start, start, start, start, start},
+		"ten tabs after one success":      {start, success, start, start, start, start, start, start, start, start},
+		"a start that comes late":         {start, success, start, success, start, success, start, success, start, success, lateStart, success, start, success, start},
+		"a session in between":            {start, success, start, success, start, success, start, success, start, success, withSession, success, start, success, start},
+		"with a session and without in turns": {
+			start, success, withSession, start, success, start, success, start, success, start, success, loop,
+		},
 		"a loop ends with time":             {start, success, start, success, start, success, start, success, start, success, loop, lateStart},
 		"with a session again and again":    {withSession, success, withSession, success, withSession, success, withSession, success, withSession, success, withSession},
 		"just before and just after it was": {start, success, {after: time.Minute - time.Millisecond}, success, {after: time.Minute}, success, start, success, start, success, start, success, start, success, loop},
@@ -125,6 +130,14 @@ func TestVerifierAndNonce(t *testing.T) {
 	for _, f := range []Flow{flow, other} {
 		for _, s := range []State{state, next} {
 			texts[f.Verifier(s)], texts[f.Nonce(s)] = true, true
+			// Another process may be of another version.
+			for what, got := range map[string]string{"verifier": f.Verifier(s), "nonce": f.Nonce(s)} {
+				mac := hmac.New(sha256.New, []byte(f.binding))
+				mac.Write([]byte(what + s.id))
+				if want := base64.RawURLEncoding.EncodeToString(mac.Sum(nil)); got != want {
+					t.Errorf("the %s is %q, not %q", what, got, want)
+				}
+			}
 			if verifier := f.Verifier(s); len(verifier) != 43 || f.Verifier(s) != verifier {
 				t.Errorf("the verifier is %q", verifier)
 			}

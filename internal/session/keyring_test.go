@@ -32,9 +32,12 @@ func TestNothingOpensElsewhere(t *testing.T) {
 		"another secret's": func() ([]byte, bool) {
 			return testRing(t, strings.Repeat("x", 32)).open(forSession, cookie, host, sealed)
 		},
-		"a line end inside":          func() ([]byte, bool) { return ring.open(forSession, cookie, host, sealed[:10]+"\r\n"+sealed[10:]) },
-		"a line end behind":          func() ([]byte, bool) { return ring.open(forSession, cookie, host, sealed+"\n") },
-		"padding":                    func() ([]byte, bool) { return ring.open(forSession, cookie, host, sealed+"=") },
+		"a line end inside": func() ([]byte, bool) { return ring.open(forSession, cookie, host, sealed[:10]+"\r\n"+sealed[10:]) },
+		"a line end behind": func() ([]byte, bool) { return ring.open(forSession, cookie, host, sealed+"\n") },
+		"padding":           func() ([]byte, bool) { return ring.open(forSession, cookie, host, sealed+"=") },
+		"an octet behind whole groups of four": func() ([]byte, bool) {
+			return ring.open(forSession, cookie, host, ring.seal(forSession, cookie, host, []byte("messages!"))+"=")
+		},
 		"nothing":                    func() ([]byte, bool) { return ring.open(forSession, cookie, host, "") },
 		"a salt only":                func() ([]byte, bool) { return ring.open(forSession, cookie, host, sealed[:43]) },
 		"far too long":               func() ([]byte, bool) { return ring.open(forSession, cookie, host, strings.Repeat("A", maxSealed+1)) },
@@ -51,6 +54,18 @@ func exchangeTag(ring *KeyRing, sealed string) string {
 	one, _ := base64.RawURLEncoding.DecodeString(sealed)
 	other, _ := base64.RawURLEncoding.DecodeString(ring.seal(forSession, "c", "h", []byte("massage")))
 	return base64.RawURLEncoding.EncodeToString(append(one[:len(one)-tagSize], other[len(other)-tagSize:]...))
+}
+
+// What is longer than any address is not decoded at all.
+func TestTheLongestSealOpens(t *testing.T) {
+	ring := testRing(t)
+	const longest = maxSealed*3/4 - saltSize - tagSize
+	for size, want := range map[int]bool{longest: true, longest + 1: false} {
+		sealed := ring.seal(forState, "c", "h", make([]byte, size))
+		if _, ok := ring.open(forState, "c", "h", sealed); ok != want || (len(sealed) <= maxSealed) != want {
+			t.Errorf("%d characters open: %v", len(sealed), ok)
+		}
+	}
 }
 
 func TestAlteredOctetsDoNotOpen(t *testing.T) {
@@ -110,22 +125,24 @@ func TestEverySealIsNew(t *testing.T) {
 }
 
 func TestWeakSecretsAreRefused(t *testing.T) {
-	for name, secrets := range map[string][]string{
-		"none":          {},
-		"empty":         {""},
-		"23 characters": {strings.Repeat("x", 23)},
-		"a second one":  {testSecret, "short"},
+	for name, test := range map[string]struct {
+		secrets []string
+		want    string
+	}{
+		"none":          {nil, "there is no secret"},
+		"empty":         {[]string{""}, "secret 1 has 0 characters; it must have at least 24"},
+		"23 characters": {[]string{strings.Repeat("x", 23)}, "secret 1 has 23 characters; it must have at least 24"},
+		"a second one":  {[]string{testSecret, "short"}, "secret 2 has 5 characters; it must have at least 24"},
 	} {
 		var octets [][]byte
-		for _, secret := range secrets {
+		for _, secret := range test.secrets {
 			octets = append(octets, []byte(secret))
 		}
-		if _, err := NewKeyRing(testIssuer, testApp, octets...); err == nil {
-			t.Errorf("%s: no error", name)
-		} else if strings.Contains(err.Error(), "short") {
-			t.Errorf("%s: the error shows the secret: %v", name, err)
+		if _, err := NewKeyRing(testIssuer, testApp, octets...); err == nil || err.Error() != test.want {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
+	testRing(t, strings.Repeat("x", 24))
 	if _, err := NewKeyRing("", testApp, []byte(testSecret)); err == nil {
 		t.Error("no issuer: no error")
 	}

@@ -327,6 +327,12 @@ func TestWithoutARefreshToken(t *testing.T) {
 		if _, err := r.Access(t.Context(), s, Target{}); kindOf(t, err) != NoRefreshToken {
 			t.Errorf("for another one: %v", err)
 		}
+		time.Sleep(time.Hour)
+		for _, target := range []Target{other, {}} {
+			if _, err := r.Access(t.Context(), s, target); kindOf(t, err) != Expired {
+				t.Errorf("once the one in memory has expired: %v", err)
+			}
+		}
 	})
 }
 

@@ -19,7 +19,7 @@ var elsewhere = []string{
 	"www.example.com@evil.example", "?next=//evil.example", "#//evil.example", "", "http://www.example.com\\@evil.example",
 	"\u2028//evil.example", "/\u0009/evil.example", "ftp://evil.example", "/x\r\nLocation: https://evil.example",
 	"//..", "//evil.example/../..", "//evil.example/%2e%2e/..", "//evil.example/../../members", "//evil.example/?/..",
-	"mailto:a@evil.example", ":/evil.example", ".//evil.example", "..//evil.example", "https://www.example.com/x",
+	"mailto:a@evil.example", "/.//.", "/.//x/..", "/x/..//.", ":/evil.example", ".//evil.example", "..//evil.example", "https://www.example.com/x",
 }
 
 func TestReturnPathsThatLeadElsewhere(t *testing.T) {
@@ -35,15 +35,17 @@ func TestReturnPathsThatStartAllOver(t *testing.T) {
 		"/.logto", "/.logto/", "/.logto/sign-out", "/.logto/sign-in?return_to=/x", "/.LOGTO/sign-out", "/%2elogto/sign-out",
 		"/.l%6fgto/sign-out", "/x/../.logto/sign-out", "/x/%2e%2e/.logto/sign-out", "/.logto%2fsign-out", "/./.logto/x",
 		"/x/..%2f.logto/sign-out", "/x//../../.logto/x", "/.logto?x", "/a/b/../../%2Elogto/%73ign-out", "/.logto%5csign-out",
-		"/.logto//sign-out", "/.logto/x/..", "/..%5c.logto/sign-out",
+		"/.logto//sign-out", "/.logto/x/..", "/..%5c.logto/sign-out", "/.logto//../sign-out", "/.logto//x/../../sign-out",
 	} {
 		if got := ReturnPath(given, "/.logto"); got != "/" {
 			t.Errorf("%q becomes %q", given, got)
 		}
 	}
 	for _, prefix := range []string{"/app/.logto", "/app/.logto/"} {
-		if got := ReturnPath("/app/.logto/sign-in", prefix); got != "/" {
-			t.Errorf("below %q it becomes %q", prefix, got)
+		for _, given := range []string{"/app/.logto/sign-in", "/app/.logto//../sign-in"} {
+			if got := ReturnPath(given, prefix); got != "/" {
+				t.Errorf("below %q, %q becomes %q", prefix, given, got)
+			}
 		}
 	}
 }

@@ -32,6 +32,13 @@ func TestWhenASessionExpires(t *testing.T) {
 // does.
 func TestARenewedSessionIsNewer(t *testing.T) {
 	s := New("someone", testTime)
+	between := testTime.Add(time.Hour + time.Microsecond) // a cookie cannot hold it
+	if s := New("someone", between); !s.SignedIn.Equal(testTime.Add(time.Hour)) || !s.SealedAt.Equal(s.SignedIn) {
+		t.Errorf("it signs in at %s, sealed at %s", s.SignedIn, s.SealedAt)
+	}
+	if renewed := s.Renewed(between); !renewed.SealedAt.Equal(testTime.Add(time.Hour)) {
+		t.Errorf("renewed at %s it is sealed at %s", between, renewed.SealedAt)
+	}
 	for _, now := range []time.Time{testTime, testTime.Add(-time.Hour), testTime.Add(time.Microsecond), testTime.Add(time.Hour)} {
 		renewed := s.Renewed(now)
 		if !renewed.SealedAt.After(s.SealedAt) || renewed.SealedAt.UnixMilli() == s.SealedAt.UnixMilli() {
@@ -52,6 +59,7 @@ func TestWhenATokenIsFresh(t *testing.T) {
 		-time.Hour:             {true, false},
 		0:                      {true, false},
 		2879 * time.Second:     {true, false},
+		2880 * time.Second:     {false, false},
 		2881 * time.Second:     {false, false},
 		3598 * time.Second:     {false, false},
 		3600 * time.Second:     {false, true},
@@ -68,9 +76,14 @@ func TestWhenATokenIsFresh(t *testing.T) {
 		"no life":          {Value: "t", IssuedAt: testTime.Unix(), ExpiresAt: testTime.Unix()},
 		"a life backwards": {Value: "t", IssuedAt: testTime.Unix(), ExpiresAt: testTime.Unix() - 1},
 	} {
-		if token.IsFresh(testTime) {
-			t.Errorf("%s is fresh", name)
+		for _, at := range []time.Time{testTime, testTime.Add(-time.Hour)} { // clocks differ
+			if token.IsFresh(at) {
+				t.Errorf("%s is fresh at %s", name, at)
+			}
 		}
+	}
+	if second := (Token{Value: "t", IssuedAt: testTime.Unix(), ExpiresAt: testTime.Unix() + 1}); !second.IsFresh(testTime) {
+		t.Error("a token that lives for a second is not fresh")
 	}
 }
 

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -20,6 +21,8 @@ func TestCookiesOfASite(t *testing.T) {
 		{"[::1]:8080", false, "logto-session-8080", "logto-flow-8080"},
 		{"[2001:db8::1]", true, "__Host-Http-logto-session", "__Host-logto-flow"},
 		{"192.0.2.1:8443", true, "__Host-Http-logto-session-8443", "__Host-logto-flow-8443"},
+		{"xyz-09.example.com", true, "__Host-Http-logto-session", "__Host-logto-flow"},
+		{strings.Repeat("x", 253), true, "__Host-Http-logto-session", "__Host-logto-flow"},
 		{"my_host.internal.", true, "__Host-Http-logto-session", "__Host-logto-flow"},
 	} {
 		site, err := NewSite(test.host, test.secure)
@@ -34,7 +37,8 @@ func TestHostsThatNoBrowserSends(t *testing.T) {
 		"", ":8080", "www.example.com:", "www.example.com:x", "www.example.com:0080", "www.example.com:65536",
 		"www.example.com:-1", "www.example.com:+1", "a:b:80", "::1", "[::1", "[::1]x", "[::1]:", "[fe80::1%25eth0]",
 		"[192.0.2.1]", "www example.com", "www.example.com/x", "user@www.example.com", "wüw.example.com",
-		"www.example.com;", "www.example.com,x", "a\r\nb", "www.example.com:8080 ",
+		"www.example.com;", "www.example.com,x", "a\r\nb", "www.example.com:8080 ", "[::1:80", "[2001:db8::1:443",
+		strings.Repeat("x", 254), "www{example.com",
 	} {
 		if site, err := NewSite(host, true); err == nil {
 			t.Errorf("%q is %q", host, site.Host())
@@ -55,7 +59,7 @@ func TestSetCookieHeaders(t *testing.T) {
 	}
 	for want, got := range map[string]string{
 		"__Host-Http-logto-session-8443=v; Path=/; Max-Age=86400; HttpOnly; Secure; SameSite=Lax":    site.SetSession("v", 24*time.Hour),
-		"__Host-Http-logto-session-8443=v; Path=/; Max-Age=2; HttpOnly; Secure; SameSite=Lax":        site.SetSession("v", 1001*time.Millisecond),
+		"__Host-Http-logto-session-8443=v; Path=/; Max-Age=2; HttpOnly; Secure; SameSite=Lax":        site.SetSession("v", time.Second+1),
 		"__Host-Http-logto-session-8443=v; Path=/; Max-Age=34560000; HttpOnly; Secure; SameSite=Lax": site.SetSession("v", 9999*24*time.Hour),
 		"__Host-Http-logto-session-8443=v; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Lax":        site.SetSession("v", -time.Hour),
 		"__Host-Http-logto-session-8443=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Lax":         site.ClearSession(),

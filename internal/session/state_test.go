@@ -120,6 +120,21 @@ func TestAStateIsBounded(t *testing.T) {
 	if sealed < 250 || sealed > 350 {
 		t.Errorf("%d scopes fit", sealed)
 	}
+	// Up to the last character.
+	state.Scopes, state.ReturnPath = nil, "/"
+	longest := 0
+	for n := range 12_000 {
+		state.Resource = strings.Repeat("r", n)
+		text, err := ring.SealState(site, state)
+		if err != nil {
+			break
+		}
+		longest = len(text)
+	}
+	if longest != maxSealed {
+		t.Errorf("the longest state has %d characters", longest)
+	}
+	state.Resource = ""
 	state.Scopes, state.Resources = nil, []string{strings.Repeat("r", 12_000)}
 	if _, err := ring.SealState(site, state); !errors.Is(err, ErrStateTooLong) {
 		t.Errorf("a long resource: %v", err)
