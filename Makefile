@@ -34,11 +34,15 @@ soak: ## Ten minutes of mixed traffic, rotations, faults and reloads; SOAK=1h fo
 CORE := jws.go validator.go authinfo.go requirements.go organization.go refusal.go responder.go
 CORE_FIELDS := header.go connection.go spelling.go plain.go
 CORE_KEYS := select.go set.go wait.go refresh.go config.go jwk.go jwks.go discovery.go
+CORE_SESSION := cookie.go cookies.go keyring.go state.go flow.go returnpath.go codec.go session.go site.go fit.go access.go \
+	record.go refresher.go ledger.go list.go list_add.go list_fold.go list_read.go list_remove.go list_tidy.go list_write.go \
+	entry.go marks.go tokenendpoint.go gate.go write.go
 
 mutate: ## What the tests of the security core would not notice
 	go run -C internal/mutate . -dir ../.. $(CORE)
 	go run -C internal/mutate . -dir ../fields $(CORE_FIELDS)
 	go run -C internal/mutate . -dir ../keys $(CORE_KEYS)
+	go run -C internal/mutate . -dir ../session $(CORE_SESSION)
 
 bench: ## Benchmarks, compared with bench.old.txt where that exists
 	go test -run='^$$' -bench=. -benchmem -count=6 ./... >bench.txt && go run $(BENCHSTAT) $(wildcard bench.old.txt) bench.txt

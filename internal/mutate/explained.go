@@ -10,8 +10,9 @@ import (
 )
 
 // explainedList names the mutants that no test can or need notice, a line
-// each: the function, the change, how many of them there are, and why, with
-// tabs between.
+// each: the function with its package, since many packages have a New; the
+// change; how many of them there are; and why, with tabs between. In place of a
+// function stands a variable that is made outside of any.
 //
 //go:embed explained.txt
 var explainedList string

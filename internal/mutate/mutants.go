@@ -14,7 +14,7 @@ import (
 type mutant struct {
 	id       int
 	position token.Position
-	function string // that it is in, with its receiver's type
+	function string // that it is in, or the variable that it makes, with the package's name
 	change   string
 }
 
@@ -41,7 +41,7 @@ type mutator struct {
 	pkg     *types.Package
 	mutants []mutant
 	edits   []edit
-	within  string // the function
+	within  string // the function or variable
 	depth   int
 	unused  map[ast.Expr]bool // calls whose result nobody looks at
 }
@@ -49,7 +49,7 @@ type mutator struct {
 func (m *mutator) add(at token.Pos, format string, arguments ...any) int {
 	id := len(m.mutants) + 1
 	position := m.files.Position(at)
-	m.mutants = append(m.mutants, mutant{id: id, position: position, function: m.within, change: fmt.Sprintf(format, arguments...)})
+	m.mutants = append(m.mutants, mutant{id: id, position: position, function: m.pkg.Name() + "." + m.within, change: fmt.Sprintf(format, arguments...)})
 	return id
 }
 
@@ -91,6 +91,10 @@ func (m *mutator) Visit(node ast.Node) ast.Visitor {
 	case *ast.GenDecl:
 		if node.Tok != token.VAR {
 			return m.skip() // constants and types cannot be switched while running
+		}
+	case *ast.ValueSpec:
+		if m.depth == 3 { // in a declaration of the file, and not of a function
+			m.within = node.Names[0].Name
 		}
 	case *ast.Field, *ast.ArrayType:
 		return m.skip()

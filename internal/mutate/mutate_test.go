@@ -52,7 +52,7 @@ func TestLow(t *testing.T) {
 
 // boundary explains the two mutants of n < 10 that no test of the package
 // notices: ten itself is not among its numbers.
-const boundary = "Low\t< moves its boundary\t1\tten is not tried\nLow\t10 plus one\t1\tten is not tried\n"
+const boundary = "limits.Low\t< moves its boundary\t1\tten is not tried\nlimits.Low\t10 plus one\t1\tten is not tried\n"
 
 func TestRun(t *testing.T) {
 	tests := []struct {
@@ -67,8 +67,8 @@ func TestRun(t *testing.T) {
 			name: "survivors that nobody explains", files: []string{"limits.go"},
 			says: []string{
 				"1 tests reach 8 of 8 mutants\n",
-				"survived: limits.go:7:11: Low: < moves its boundary\n",
-				"survived: limits.go:7:13: Low: 10 plus one\n",
+				"survived: limits.go:7:11: limits.Low: < moves its boundary\n",
+				"survived: limits.go:7:13: limits.Low: 10 plus one\n",
 				"6 of 8 mutants killed (75.0 %), 0 explained, 2 survived,",
 			},
 			wantErr: "kill them with a test",
@@ -79,17 +79,27 @@ func TestRun(t *testing.T) {
 		},
 		{
 			name: "an explanation of a mutant that a test kills", files: []string{"limits.go"},
-			explained: boundary + "Low\t&& becomes ||\t1\twrong\n",
-			wantErr:   "explained.txt names mutants that do not survive:\nLow: && becomes ||: 1 of them are killed or gone",
+			explained: boundary + "limits.Low\t&& becomes ||\t1\twrong\n",
+			wantErr:   "explained.txt names mutants that do not survive:\nlimits.Low: && becomes ||: 1 of them are killed or gone",
 		},
 		{
 			name: "one more explained than there are", files: []string{"limits.go"},
 			explained: strings.Replace(boundary, "boundary\t1", "boundary\t2", 1),
-			wantErr:   "Low: < moves its boundary: 1 of them are killed or gone",
+			wantErr:   "limits.Low: < moves its boundary: 1 of them are killed or gone",
 		},
 		{
 			name: "an explanation of a file that was not asked for", files: []string{"limits.go"},
-			explained: boundary + "Unseen\t+ becomes its opposite\t1\tno test\n",
+			explained: boundary + "limits.Unseen\t+ becomes its opposite\t1\tno test\n",
+		},
+		{
+			name: "an explanation of a function of that name in another package", files: []string{"limits.go"},
+			explained: boundary + "other.Low\t&& becomes ||\t1\tno test\n",
+		},
+		{
+			name: "survivors that only another package's explanations name", files: []string{"limits.go"},
+			explained: strings.ReplaceAll(boundary, "limits.Low", "other.Low"),
+			says:      []string{"0 explained, 2 survived,"},
+			wantErr:   "kill them with a test",
 		},
 		{
 			name: "code that no test reaches", files: []string{"other.go"},
@@ -194,6 +204,9 @@ func all(a, b int, on bool, seen map[int]int, sent chan int) (int, error) {
 }
 
 var _ = all
+
+// A function in front of it is not what it is in.
+var errLow = errors.New("low")
 `
 	inPackage(t, map[string]string{"go.mod": "module example.com/kinds\n\ngo 1.26.0\n", "kinds.go": source})
 	mutants, overlay, err := mutate([]string{"kinds.go"}, t.TempDir())
@@ -206,8 +219,12 @@ var _ = all
 	found := map[string]int{}
 	for _, m := range mutants {
 		found[m.change]++
-		if m.function != "all" {
-			t.Errorf("%v is not in the function all", m)
+		want := "kinds.all"
+		if m.change == `another text than "low"` {
+			want = "kinds.errLow"
+		}
+		if m.function != want {
+			t.Errorf("%v is not in %s", m, want)
 		}
 	}
 	for change, want := range map[string]int{
@@ -215,9 +232,9 @@ var _ = all
 		"leave out the send": 1, "|| becomes &&": 1, "&& becomes ||": 1, ">= moves its boundary": 1,
 		"- becomes its opposite": 1, "the other of min and max": 1, "7 plus one": 1, "the other truth value": 1,
 		"always true": 3, "always false": 3, // i == b, i >= limit, !on
-		`another text than "off"`: 1,
-		"+ becomes its opposite":  0, // returned beside an error: nobody looks at it
-		"3 plus one":              0,
+		`another text than "off"`: 1, `another text than "low"`: 1,
+		"+ becomes its opposite": 0, // returned beside an error: nobody looks at it
+		"3 plus one":             0,
 	} {
 		if found[change] != want {
 			t.Errorf("%q: %d times, want %d", change, found[change], want)
