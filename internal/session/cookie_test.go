@@ -211,6 +211,28 @@ func TestARememberedSaltOpensNothingElse(t *testing.T) {
 	}
 }
 
+// What is remembered is bounded in octets: each is counted with all that it
+// keeps alive.
+func TestWhatARememberedCookieKeepsIsCounted(t *testing.T) {
+	text := func(n int) string { return strings.Repeat("x", n) }
+	s := &Session{
+		ID: text(1001), Subject: text(1002), LogtoSession: text(1003), RefreshToken: text(1004),
+		Target: Target{Resource: text(1005), Organization: text(1006)},
+		Scopes: []string{text(1007), text(1008)}, Resources: []string{text(1009)},
+		Token: Token{Value: text(1010), Claims: text(1011)},
+	}
+	const texts = 11*1000 + 66
+	if got := s.size(); got < texts || got > texts+1000 {
+		t.Errorf("%d octets are counted for texts of %d", got, texts)
+	}
+	ring, site := testRing(t), testSite(t, "www.example.com")
+	s = testSession(testTime)
+	value := mustSeal(t, ring, site, s)
+	if _, got := ring.opened.Size(); got != saltText+len(value)+len(site.Host())+s.size() {
+		t.Errorf("%d octets are counted, with a session of %d", got, s.size())
+	}
+}
+
 func TestMadeUpCookiesPushNoneOut(t *testing.T) {
 	ring, site := testRing(t), testSite(t, "www.example.com")
 	value := mustSeal(t, ring, site, testSession(testTime))

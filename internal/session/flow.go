@@ -27,10 +27,10 @@ var ErrLoop = errors.New("signing in has succeeded several times without a sessi
 // It binds the state in a callback's address to the browser that started, so
 // that nobody can be signed in as somebody else by a link (login CSRF).
 type Flow struct {
-	binding     string // 256 random bits
+	binding     string    // 256 random bits
 	lastSuccess time.Time // long ago if there was none
-	loops       int  // starts that followed a success too soon, in a row
-	counted     bool // the last success has had its start counted
+	loops       int       // starts that followed a success too soon, in a row
+	counted     bool      // the last success has had its start counted
 
 	value string // what it was opened from, while it still says the same
 }
