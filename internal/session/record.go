@@ -59,7 +59,7 @@ func (r *record) newer(cookie *Session) *Session {
 	if !cookie.SealedAt.After(r.newest.SealedAt) {
 		return r.newest
 	}
-	if r.replaced == "" || cookie.RefreshToken != r.replaced {
+	if cookie.RefreshToken != r.replaced {
 		return cookie
 	}
 	return r.newest.Renewed(cookie.SealedAt)
@@ -125,7 +125,6 @@ func (r *record) withToken(target Target, token Token) *record {
 // for this session, with its refresh token.
 func (r *record) withGrant(sent *Session, target Target, grant Grant, now time.Time) *record {
 	changed := r.withToken(target, grant.Token)
-	changed.paused = time.Time{}
 	state := *sent
 	state.Target, state.Token = target, grant.Token
 	changed.advance(sent, &state, grant.RefreshToken, now)
