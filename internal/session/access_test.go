@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -57,6 +58,26 @@ func TestAFreshTokenServesWhateverTheTenantSaidBefore(t *testing.T) {
 		other.Target, other.Token = theirs, testToken(time.Now(), "theirs")
 		if got, err := r.Access(t.Context(), other, theirs); err != nil || got.Token != other.Token || e.count() != 1 {
 			t.Errorf("%+v, %v after %d requests", got, err, e.count())
+		}
+	})
+}
+
+func TestTheTokenThatLivesLongestServes(t *testing.T) {
+	r := testRefresher(t, nil)
+	s, now := aged(time.Minute), time.Now().Unix()
+	r.Remember(s, s.Target, Token{Value: "shorter", IssuedAt: now, ExpiresAt: now + 600})
+	if got, err := r.Access(t.Context(), s, s.Target); err != nil || got.Token != s.Token {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// A failure with the refresh token that there was makes no new state.
+func TestAFailureThatRotatesNothingIsNoNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := aged(past80)
+		r := testRefresher(t, rotates(Grant{RefreshToken: s.RefreshToken}, errors.New("bad signature")))
+		if got, err := r.Access(t.Context(), s, s.Target); err != nil || got.IsNewer || got.Session != s {
+			t.Errorf("%+v, %v", got, err)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -130,4 +131,66 @@ func TestATokenThatHasExpiredOnArrival(t *testing.T) {
 			t.Errorf("%+v, %v", got, err)
 		}
 	})
+}
+
+// Requests read a record while another takes its place.
+func TestARecordIsNeverChanged(t *testing.T) {
+	target, other := Target{Organization: "org-1"}, Target{Organization: "org-2"}
+	before := (*record)(nil).withToken(target, testToken(testTime, "t")).withFailure(other, &TokenError{Kind: NotMember}, testTime)
+	before.withToken(other, testToken(testTime, "u"))
+	before.withFailure(target, &TokenError{Kind: NotMember}, testTime)
+	if len(before.tokens) != 1 || len(before.refusals) != 1 || before.refused(other, testTime) == nil {
+		t.Errorf("it is now %+v", before)
+	}
+	if after := before.withToken(other, testToken(testTime, "u")); after.refused(other, testTime) != nil {
+		t.Error("what was refused, and then given, is refused")
+	}
+}
+
+// What takes the place of its own older one pushes nothing else out.
+func TestAFullRecordKeepsTheOthers(t *testing.T) {
+	var known *record
+	target := func(i int) Target { return Target{Organization: fmt.Sprint("org-", i)} }
+	for range 2 {
+		for i := range maxTokens {
+			known = known.withToken(target(i), testToken(testTime, "t")).withFailure(target(maxTokens+i), &TokenError{Kind: NotMember}, testTime)
+		}
+		if len(known.tokens) != maxTokens || len(known.refusals) != maxTokens {
+			t.Errorf("%d tokens, %d refusals", len(known.tokens), len(known.refusals))
+		}
+	}
+	for range 20 { // in any order
+		if got := firstToGo(map[Target]int64{target(3): 3, target(0): 0, target(2): 2}, func(end int64) int64 { return end }); got != target(0) {
+			t.Errorf("%+v goes first", got)
+		}
+	}
+}
+
+// A tenant that repeats the refresh token has not replaced it.
+func TestARepeatedRefreshTokenIsNotReplaced(t *testing.T) {
+	sent := testSession(testTime)
+	grant := Grant{Token: testToken(testTime, "new"), RefreshToken: sent.RefreshToken}
+	if got := (*record)(nil).withGrant(sent, sent.Target, grant, testTime); got.replaced != "" || got.newest.RefreshToken != sent.RefreshToken {
+		t.Errorf("%q is replaced by %q", got.replaced, got.newest.RefreshToken)
+	}
+}
+
+// What is known of sessions is bounded in octets: a record is counted with all
+// that it keeps alive.
+func TestWhatARecordKeepsIsCounted(t *testing.T) {
+	text := func(n int) string { return strings.Repeat("x", n) }
+	known := &record{
+		replaced: text(2001), newest: &Session{Subject: text(2002)},
+		tokens:   map[Target]Token{{Resource: text(2003), Organization: text(2004)}: {Value: text(2005)}},
+		refusals: map[Target]refusal{{Resource: text(2006), Organization: text(2007)}: {}},
+	}
+	const texts = 7*2000 + 28
+	if got := known.size(); got < texts || got > texts+2000 {
+		t.Errorf("%d octets are counted for texts of %d", got, texts)
+	}
+	r, s := testRefresher(t, nil), testSession(time.Now())
+	r.Remember(s, s.Target, s.Token)
+	if _, got := r.known.Size(); got != r.record(s.ID).size()+len(s.ID) {
+		t.Errorf("%d octets are counted", got)
+	}
 }

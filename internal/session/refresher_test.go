@@ -422,6 +422,70 @@ func TestATokenForAnotherTargetIsRefreshedToo(t *testing.T) {
 	})
 }
 
+// Who comes while the queue is worked off waits in it, also for a target that was
+// in it before.
+func TestWhoComesLaterTakesTurnsToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := grants(time.Second)
+		r := testRefresher(t, e)
+		s := aged(expired)
+		var group sync.WaitGroup
+		access := func(organization string) {
+			group.Go(func() {
+				if got, err := r.Access(t.Context(), s, Target{Organization: organization}); err != nil {
+					t.Errorf("%+v, %v", got, err)
+				}
+			})
+		}
+		access("org-1")
+		synctest.Wait()
+		access("org-2")
+		time.Sleep(1500 * time.Millisecond)
+		access("org-3")
+		first, refused := Target{Organization: "org-1"}, r.record(s.ID).tokens[Target{Organization: "org-1"}]
+		if got, err := r.Replace(t.Context(), s, first, refused); err != nil || got.Token == refused {
+			t.Errorf("replaced by %+v, %v", got, err)
+		}
+		group.Wait()
+		if e.most != 1 || e.count() != 4 {
+			t.Errorf("%d requests, %d at once", e.count(), e.most)
+		}
+	})
+}
+
+// Another process may have rotated the refresh token: what waits in the queue is
+// sent with that of the newest cookie.
+func TestTheQueueUsesTheNewestCookie(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &endpoint{answer: func(context.Context, RefreshRequest) (Grant, error) {
+			time.Sleep(time.Second)
+			return Grant{}, &TokenError{Kind: NotMember}
+		}}
+		r := testRefresher(t, e)
+		s := aged(expired)
+		newer := s.Renewed(time.Now())
+		newer.RefreshToken = "rotated elsewhere"
+		for i, cookie := range []*Session{s, newer, s} {
+			go func() { _, _ = r.Access(t.Context(), cookie, Target{Organization: fmt.Sprint("org-", i)}) }()
+			synctest.Wait()
+		}
+		time.Sleep(10 * time.Second)
+		if got, want := e.sent(), []string{s.RefreshToken, "rotated elsewhere", "rotated elsewhere"}; !slices.Equal(got, want) {
+			t.Errorf("sent were %q", got)
+		}
+	})
+}
+
+// Between the look at a token and the turn to refresh it, somebody else may have.
+func TestWhoeverWasFirstMayBeDone(t *testing.T) {
+	r := testRefresher(t, nil)
+	s := aged(expired)
+	r.Remember(s, s.Target, testToken(time.Now(), "new"))
+	if f, failure := r.join(s, s.Target, Token{}, time.Now(), false); f != nil || failure != nil {
+		t.Errorf("%+v, %v", f, failure)
+	}
+}
+
 func TestWhoNamesManyOrganizationsWaitsForNone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := grants(time.Second)
@@ -576,6 +640,7 @@ func TestReportsAndKinds(t *testing.T) {
 		{400, "access_denied", organization, Refused},
 		{403, "access_denied", organization, NotMember},
 		{403, "access_denied", Target{}, Unavailable},
+		{401, "access_denied", organization, Unavailable},
 		{400, "invalid_target", Target{}, NotAskedFor},
 		{400, "invalid_scope", Target{}, NotAskedFor},
 		{403, "insufficient_scope", organization, NotAskedFor},
@@ -644,5 +709,12 @@ func TestLongestLifeOfTheTokensOfASession(t *testing.T) {
 	r.Remember(s, s.Target, token(2*time.Hour))
 	if got := r.LongestLife(s); got != 24*time.Hour {
 		t.Errorf("another target's: %v", got)
+	}
+	// One that is known no more, but may be in a cookie that was written.
+	newest := s.Renewed(now.Add(time.Minute))
+	newest.Token = token(48 * time.Hour)
+	r.known.Put(s.ID, &record{newest: newest}, 1)
+	if got := r.LongestLife(s); got != 48*time.Hour {
+		t.Errorf("the newest state's: %v", got)
 	}
 }

@@ -110,6 +110,46 @@ func TestARefusedTokenThatCannotBeReplaced(t *testing.T) {
 	}
 }
 
+// The answer that had the new token was lost: the cookie's own one, which was
+// refused before that, does not come back. One that another process got since
+// does.
+func TestARefusedTokenIsNotReplacedByOneFromBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := grants(0)
+		r := testRefresher(t, e)
+		s := aged(time.Minute)
+		first, err := r.Replace(t.Context(), s, s.Target, s.Token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		other := first.Session.Renewed(time.Now())
+		other.Token = testToken(time.Now(), "from elsewhere")
+		if got, err := r.Replace(t.Context(), other, s.Target, first.Token); err != nil || got.Token != other.Token || e.count() != 1 {
+			t.Errorf("with a newer cookie: %+v, %v after %d requests", got, err, e.count())
+		}
+		if got, err := r.Replace(t.Context(), s, s.Target, first.Token); err != nil || got.Token == s.Token || e.count() != 2 {
+			t.Errorf("with the cookie from before: %+v, %v after %d requests", got, err, e.count())
+		}
+	})
+}
+
+// What the tenant takes away while it is replaced is gone for all.
+func TestARefusedTokenIsForgottenIfThereIsNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := testRefresher(t, fails(&TokenError{Kind: NotMember}))
+		s, ours := aged(time.Minute), Target{Organization: "org-1"}
+		token := testToken(time.Now(), "ours")
+		r.Remember(s, ours, token)
+		if got, err := r.Replace(t.Context(), s, ours, token); kindOf(t, err) != NotMember {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		if got, err := r.Access(t.Context(), s, ours); kindOf(t, err) != NotMember || !got.Token.IsZero() {
+			t.Errorf("afterwards: %+v, %v", got, err)
+		}
+	})
+}
+
 func TestARefusedTokenIsNotReplacedInAPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := fails(errors.New("502"))
