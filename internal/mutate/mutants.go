@@ -130,6 +130,9 @@ func functionName(node *ast.FuncDecl) string {
 	if pointer, ok := receiver.(*ast.StarExpr); ok {
 		receiver = pointer.X
 	}
+	if generic, ok := receiver.(*ast.IndexExpr); ok {
+		receiver = generic.X
+	}
 	if name, ok := receiver.(*ast.Ident); ok {
 		return name.Name + "." + node.Name.Name
 	}

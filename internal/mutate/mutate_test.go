@@ -205,6 +205,10 @@ func all(a, b int, on bool, seen map[int]int, sent chan int) (int, error) {
 
 var _ = all
 
+type box[T any] struct{ filled bool }
+
+func (b *box[T]) empty() bool { return !b.filled }
+
 // A function in front of it is not what it is in.
 var errLow = errors.New("low")
 `
@@ -217,10 +221,18 @@ var errLow = errors.New("low")
 		t.Errorf("%d files are laid over the package, not the copy and the switches", len(overlay))
 	}
 	found := map[string]int{}
+	lineOf := func(text string) int {
+		before, _, _ := strings.Cut(source, text)
+		return 1 + strings.Count(before, "\n")
+	}
+	boxLine, errLine := lineOf("return !b.filled"), lineOf("var errLow")
 	for _, m := range mutants {
 		found[m.change]++
 		want := "kinds.all"
-		if m.change == `another text than "low"` {
+		switch m.position.Line {
+		case boxLine:
+			want = "kinds.box.empty"
+		case errLine:
 			want = "kinds.errLow"
 		}
 		if m.function != want {
@@ -231,7 +243,7 @@ var errLow = errors.New("low")
 		"leave out the defer": 1, "leave out the continue": 1, "leave out the assignment": 2, "leave out the step": 1,
 		"leave out the send": 1, "|| becomes &&": 1, "&& becomes ||": 1, ">= moves its boundary": 1,
 		"- becomes its opposite": 1, "the other of min and max": 1, "7 plus one": 1, "the other truth value": 1,
-		"always true": 3, "always false": 3, // i == b, i >= limit, !on
+		"always true": 4, "always false": 4, // i == b, i >= limit, !on, !b.filled
 		`another text than "off"`: 1, `another text than "low"`: 1,
 		"+ becomes its opposite": 0, // returned beside an error: nobody looks at it
 		"3 plus one":             0,
