@@ -98,9 +98,7 @@ func (l *List) enter(e Entry) (waits []*pendingEntry, err error) {
 		waits = append(waits, l.pend(e))
 	}
 	if len(waits) == 0 && e.owner() != "" {
-		if p := l.pendingAbout(foldKey(e.owner())); p != nil {
-			waits = append(waits, p)
-		}
+		waits = append(waits, l.pendingAbout(foldKey(e.owner())))
 	}
 	select {
 	case l.wake <- struct{}{}:
