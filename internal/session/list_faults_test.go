@@ -139,6 +139,22 @@ func TestTheSameEntryIsPendingOnce(t *testing.T) {
 	})
 }
 
+// Whether another entry can be written is nothing to who signs out again.
+func TestAnEntryThatIsWrittenWaitsForNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := newStore()
+		l := startList(t, storage)
+		written, other := EndSession(testSession(time.Now()), time.Time{}, inAWeek()), testSession(time.Now())
+		other.Subject = "somebody-else"
+		mustAdd(t, l, written)
+		storage.set(func() { storage.err = errors.New("disk full") })
+		if err := l.Add(t.Context(), EndSession(other, time.Time{}, inAWeek())); err == nil {
+			t.Error("it is said to be written")
+		}
+		mustAdd(t, l, written)
+	})
+}
+
 // Who has left the page has signed out nevertheless.
 func TestAnEntryOfARequestThatIsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -345,10 +361,13 @@ func TestTheEndWaitsForNoStorageThatHangs(t *testing.T) {
 	})
 }
 
-func TestAListThatWasNeverStartedEndsAtOnce(t *testing.T) {
+func TestAListThatHasNothingToWriteEndsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		newTestList(t, newStore()).Join()
+		newTestList(t, newStore()).Join() // was never started
+		started := startList(t, newStore())
+		started.stop()
+		started.Join()
 		if waited := time.Since(began); waited > 0 {
 			t.Errorf("the end waited %s", waited)
 		}

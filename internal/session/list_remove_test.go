@@ -101,6 +101,23 @@ func TestWhatIsAddedAfterwardsCounts(t *testing.T) {
 	})
 }
 
+// What a replica whose clock is ahead has added is taken back; and an entry may
+// say that it is about all that ever was.
+func TestEntriesOfOtherTimesAreTakenBackOrAdded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := startList(t, newStore())
+		ahead := aRevocation(time.Now().Add(time.Minute))
+		mustAdd(t, l, ahead)
+		if err := l.Remove(t.Context(), ahead.Kind, ahead.Subject, ""); err != nil || l.Covers(ahead.Kind, ahead.Subject, "", time.Now()) {
+			t.Errorf("of a clock that is ahead: %v", err)
+		}
+		mustAdd(t, l, Entry{Kind: ByToken, Subject: "jti-1", NotBefore: time.UnixMilli(0), Expires: inAWeek()})
+		if !l.Covers(ByToken, "jti-1", "", time.UnixMilli(0)) {
+			t.Error("of 1970: it does not count")
+		}
+	})
+}
+
 // Who signs out after an administrator has brought the session back is out.
 func TestASessionIsEndedBroughtBackAndEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -85,6 +85,9 @@ func (s *store) Load(ctx context.Context, key string) ([]byte, error) {
 }
 
 func (s *store) Delete(ctx context.Context, key string) error {
+	if !strings.HasPrefix(key, testPrefix+"/") {
+		panic("the list deletes " + key + ", which is not its own")
+	}
 	if err := s.visit(ctx); err != nil {
 		return err
 	}
@@ -216,6 +219,9 @@ func TestWhatAnEntryEnds(t *testing.T) {
 		e := test.entry
 		if covered := l.Covers(e.Kind, e.Subject, e.Organization, e.NotBefore); covered != (e.Expires.After(now) && !e.From.After(now)) {
 			t.Errorf("%s: what it is about is over: %v", test.name, covered)
+		}
+		if got := l.Entries(); len(got) != 1 || !got[0].From.Equal(e.From) || !got[0].NotBefore.Equal(e.NotBefore) || !got[0].Expires.Equal(e.Expires) {
+			t.Errorf("%s: it is shown as %+v", test.name, got)
 		}
 		if l.Covers(e.Kind, e.Subject, e.Organization, e.NotBefore.Add(time.Millisecond)) || l.Covers(e.Kind, e.Subject, "org-2", e.NotBefore) {
 			t.Errorf("%s: what it is not about is over", test.name)
