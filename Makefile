@@ -35,8 +35,7 @@ CORE := jws.go validator.go authinfo.go requirements.go organization.go refusal.
 CORE_FIELDS := header.go connection.go spelling.go plain.go
 CORE_KEYS := select.go set.go wait.go refresh.go config.go jwk.go jwks.go discovery.go
 CORE_SESSION := cookie.go cookies.go keyring.go state.go flow.go returnpath.go codec.go session.go site.go fit.go access.go \
-	record.go refresher.go ledger.go list.go list_add.go list_fold.go list_read.go list_remove.go list_tidy.go list_write.go \
-	entry.go marks.go tokenendpoint.go gate.go write.go
+	record.go refresher.go ledger.go tokenendpoint.go gate.go write.go
 
 mutate: ## What the tests of the security core would not notice
 	go run -C internal/mutate . -dir ../.. $(CORE)
