@@ -83,6 +83,9 @@ func TestStripCookies(t *testing.T) {
 		if got := StripCookies(test.lines); !slices.Equal(got, want) {
 			t.Errorf("%q becomes %q, not %q", test.lines, got, want)
 		}
+		if HasCookies(test.lines) == slices.Equal(want, test.lines) {
+			t.Errorf("%q has cookies of ours: %v", test.lines, HasCookies(test.lines))
+		}
 		if !slices.Equal(before, test.lines) {
 			t.Errorf("%q was changed to %q", before, test.lines)
 		}

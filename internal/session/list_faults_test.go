@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -372,4 +373,22 @@ func TestAListThatHasNothingToWriteEndsAtOnce(t *testing.T) {
 			t.Errorf("the end waited %s", waited)
 		}
 	})
+}
+
+// The admin API and the command show these.
+func TestWhatAdministratorsReadOfTheList(t *testing.T) {
+	_, _, tooLarge := encodeEntry(Entry{Kind: ByToken, Subject: strings.Repeat("x", maxEntrySize)})
+	for want, err := range map[string]error{
+		"the list of revocations and ended sessions is full": ErrListFull,
+		"nothing like this is in the list":                   ErrNotListed,
+		"an entry that is as new was taken back":             ErrTakenBack,
+		"the entry is too large":                             tooLarge,
+		"the entry does not say what it is about":            storedEntry{}.check(),
+		"the entry has an unknown kind":                      storedEntry{Kind: "x", Subject: "x"}.check(),
+		"the entry takes back what stands for many":          storedEntry{Kind: BySessionsOf, Subject: "x", Void: true}.check(),
+	} {
+		if err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
 }
