@@ -41,11 +41,9 @@ func TestWhatManyBecameLastsAsLongAsItsLongest(t *testing.T) {
 // when that is.
 func TestWhoIsPartOfManyLearnsWhetherTheyAreWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		storage := newStore()
-		elsewhere := testSession(time.Now())
-		disk := &readOnly{Storage: storage}
-		l, _ := foldedList(t, disk, inAWeek())
-		if err := l.Add(t.Context(), EndSession(elsewhere, time.Time{}, inAWeek().Add(-time.Hour))); err == nil || !l.Ended(elsewhere) {
+		elsewhere, end := testSession(time.Now()), inAWeek()
+		l, _ := foldedList(t, &readOnly{Storage: newStore()}, end)
+		if err := l.Add(t.Context(), EndSession(elsewhere, time.Time{}, end.Add(-time.Hour))); err == nil || !l.Ended(elsewhere) {
 			t.Errorf("ended: %v, %v", l.Ended(elsewhere), err)
 		}
 	})
@@ -86,7 +84,10 @@ func TestExpiredEntriesAreNotCountedAmongMany(t *testing.T) {
 		insertEach(t, l.List, []Entry{EndSession(testSession(now), time.Time{}, now.Add(time.Minute))})
 	}
 	now = now.Add(2 * time.Minute)
-	insertEach(t, l.List, []Entry{EndSession(testSession(now), time.Time{}, now.Add(time.Minute))})
+	for range maxPerOwner {
+		insertEach(t, l.List, []Entry{EndSession(testSession(now), time.Time{}, now.Add(time.Minute))})
+	}
+	insertEach(t, l.List, []Entry{EndSession(testSession(now.Add(-time.Hour)), time.Time{}, now)}) // as a restart reads it
 	if l.Counts()[BySessionsOf] != 0 || len(l.reported()) != 0 {
 		t.Errorf("%v, reported is %q", l.Counts(), l.reported())
 	}
