@@ -59,6 +59,12 @@ func TestLogTellsOfBrowsers(t *testing.T) {
 	p.open("/")
 	check("a person whose session is revoked", refusalLine{signInMessage, ReasonSessionEnded, 302, alice, testApp, true, "has ended the session"})
 
+	m = newMembers(t, strings.Replace(smallest, "SIGN_IN", "claim roles admin\nSIGN_IN", 1))
+	p = m.browser()
+	p.signIn("/.logto/sign-in", alice)
+	p.fetch("/")
+	check("an identity", refusalLine{refusalMessage, ReasonClaimMismatch, 403, alice, "", true, "roles"})
+
 	m = newMembers(t, strings.Replace(forTheAPI, "SIGN_IN", "report_only\nSIGN_IN", 1))
 	m.browser().open("/")
 	check("report_only", refusalLine{refusalMessage, ReasonNoSession, 401, "", "", false, ""})

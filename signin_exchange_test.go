@@ -98,6 +98,48 @@ func TestCallbackWithAWrongSecretIsOneError(t *testing.T) {
 	}
 }
 
+// One line when the token endpoint begins to fail, one when it works again, be
+// it by sign-ins alone.
+func TestSignInsTellWhenTheTokenEndpointWorksAgain(t *testing.T) {
+	m := newMembers(t, smallest)
+	fails := func() {
+		m.tenant.SetTokenFault(devtenant.Refused(http.StatusInternalServerError, "server_error", ""))
+		for range 2 {
+			p := m.browser()
+			showsPage(t, "a sign-in", p.open(p.callback(p.start("/"), alice)), http.StatusServiceUnavailable, ReasonTenantUnavailable)
+		}
+	}
+	fails()
+	m.tenant.SetTokenFault(nil)
+	m.browser().signIn("/", alice)
+	m.browser().signIn("/", bob)
+	fails()
+	logs := m.Logs()
+	broken := strings.Count(logs, "the tenant's token endpoint cannot be used")
+	if mended := strings.Count(logs, "the tenant's token endpoint works again"); broken != 2 || mended != 1 {
+		t.Errorf("%d lines that it fails, %d that it works again", broken, mended)
+	}
+}
+
+// An access token that does not fit into the cookie is kept in memory from the
+// sign-in on.
+func TestLargeTokenOfASignInIsKept(t *testing.T) {
+	m := newMembers(t, forTheAPI)
+	m.tenant.SetTokenFault(devtenant.AlterTokens(func(response map[string]any) {
+		token := tokenFor(alice)
+		token.Extra = map[string]any{"note": strings.Repeat("x", 6000)}
+		response["access_token"] = m.tenant.Token(token)
+	}))
+	p := m.browser()
+	if page := p.signIn("/", alice); page.Body != "hello alice session at /" || m.tenant.Counts().Refreshes != 0 {
+		t.Errorf("%d %s after %d refreshes", page.StatusCode, page.Body, m.tenant.Counts().Refreshes)
+	}
+	m.restart(forTheAPI)
+	if page := p.fetch("/"); page.StatusCode != http.StatusOK || m.tenant.Counts().Refreshes != 1 {
+		t.Errorf("another process: %d %s after %d refreshes", page.StatusCode, page.Body, m.tenant.Counts().Refreshes)
+	}
+}
+
 // idTokenClaims reads the ID token of a token answer.
 func idTokenClaims(tb testing.TB, response map[string]any) map[string]any {
 	tb.Helper()

@@ -282,3 +282,22 @@ func TestRefreshThatNeedsMoreSoonAfterTheSignIn(t *testing.T) {
 		}
 	})
 }
+
+// Sessions that are good but sent for more are no loop, however many reloads of
+// the config there are in a minute.
+func TestSignInsForMoreAreNoLoop(t *testing.T) {
+	site := func(scopes string) string { return within("audience "+testAPI+scopes, "") + "respond ok\n}" }
+	m := newMembers(t, site(""))
+	p := m.browser()
+	p.signIn("/", alice)
+	scopes := "\nscopes"
+	for _, scope := range strings.Fields("a b c d e f g") {
+		scopes += " " + scope
+		if err := m.Load(m.text(site(scopes))); err != nil {
+			t.Fatal(err)
+		}
+		if page, signIns := p.visit("/", alice); page.StatusCode != http.StatusForbidden || signIns != 1 {
+			t.Fatalf("%s: %d %.80s after %d sign-ins", scope, page.StatusCode, page.Body, signIns)
+		}
+	}
+}
