@@ -119,7 +119,7 @@ func (c *configChecker) obstacles(server siteServer, address *url.URL, method, p
 	for _, told := range e.told {
 		if told.Outcome == verdictEndpoint {
 			for _, on := range told.Depends {
-				found = append(found, "it depends "+on+" "+address.Path)
+				found = append(found, obstacle(on, address.Path))
 			}
 			return found, nil
 		}
@@ -129,6 +129,15 @@ func (c *configChecker) obstacles(server siteServer, address *url.URL, method, p
 		by = strings.Join(e.answers, " or ") + " answers"
 	}
 	return []string{"the endpoints below " + path + " are not reached: " + by}, nil
+}
+
+// obstacle says what it means for the endpoint at a path that it depends on
+// something whether its logto_auth is reached.
+func obstacle(on, path string) string {
+	if what, first := strings.CutSuffix(strings.TrimPrefix(on, "whether "), " answers first"); first {
+		return what + " may answer " + path + " before logto_auth does: move it behind logto_auth, for example into a handle"
+	}
+	return "not every request for " + path + " is answered: it depends on " + on
 }
 
 // exampleOf is a host that a pattern matches.

@@ -38,6 +38,10 @@ type signInSite struct {
 	RedirectURIs    []string `json:"redirect_uris"`
 	PostSignOutURIs []string `json:"post_sign_out_redirect_uris"`
 
+	// BackChannelLogoutURIs are those of which one may be registered: an app has
+	// one, and what a site is told all sites of the app obey.
+	BackChannelLogoutURIs []string `json:"back_channel_logout_uris"`
+
 	Notes []string `json:"notes,omitempty"`
 
 	// Obstacles are what keeps the endpoints from answering.
@@ -129,6 +133,10 @@ func (s siteServer) signInSite(host string, in *signIn) *signInSite {
 			site.PostSignOutURIs = append(site.PostSignOutURIs, signedOut)
 		}
 	}
+	site.BackChannelLogoutURIs = s.calledBy(host, in.handler, in.Path+"/back-channel-logout")
+	if isLoopback(host) {
+		site.Notes = append(site.Notes, "a Logto on this machine sends back-channel logouts to loopback only if it is older than 1.42, or has OIDC_PROVIDER_SSRF_PROTECTION_DISABLED=1 in its environment")
+	}
 	switch {
 	case in.base != nil:
 		add(in.BaseURL)
@@ -179,6 +187,7 @@ func (r *signInReport) write(w *strings.Builder, p palette) {
 	} else {
 		line("app ID and secret", p.bad(r.Problem))
 	}
+	callable := 0
 	for _, site := range r.Sites {
 		line("site", site.Host)
 		for _, uri := range site.RedirectURIs {
@@ -187,6 +196,10 @@ func (r *signInReport) write(w *strings.Builder, p palette) {
 		for _, uri := range site.PostSignOutURIs {
 			line("  post sign-out URI", uri)
 		}
+		for _, uri := range site.BackChannelLogoutURIs {
+			callable++
+			line("  back-channel logout", uri)
+		}
 		for _, note := range site.Notes {
 			line("  note", note)
 		}
@@ -194,7 +207,13 @@ func (r *signInReport) write(w *strings.Builder, p palette) {
 			line("  obstacle", p.bad(obstacle))
 		}
 	}
-	if len(r.Sites) > 0 {
-		fmt.Fprintf(w, "  Register these URIs with the app in the Logto console.\n")
+	if len(r.Sites) == 0 {
+		return
 	}
+	one := ""
+	if callable > 1 {
+		one = " An app has one: choose one of these, which counts for all sites."
+	}
+	fmt.Fprintf(w, "  Register these URIs with the app in the Logto console.\n"+
+		"  With the back-channel logout URI, a sign-out of Logto at another app ends sessions here, too. Logto calls it, not a browser.%s\n", one)
 }

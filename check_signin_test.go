@@ -128,6 +128,52 @@ func TestCheckTellsWhatToRegister(t *testing.T) {
 	})
 }
 
+// Logto itself, and no browser, calls the URI of the back-channel logout.
+func TestCheckTellsTheBackChannelLogoutURI(t *testing.T) {
+	site := func(address, lines string) string {
+		return address + " {\nlogto_auth {\nendpoint TENANT\nSIGN_IN {\n" + lines + "\n}\n}\nrespond ok\n}\n"
+	}
+	for _, test := range []struct {
+		name, caddyfile, want string // divided by blanks
+	}{
+		{"a host", site("www.example.com", ""), "https://www.example.com/.logto/back-channel-logout"},
+		{"a path", site("www.example.com", "path /app/in"), "https://www.example.com/app/in/back-channel-logout"},
+		{"a port", site("www.example.com:8443", ""), "https://www.example.com:8443/.logto/back-channel-logout"},
+		{"two hosts", site("a.example.com, b.example.com", ""), "https://a.example.com/.logto/back-channel-logout https://b.example.com/.logto/back-channel-logout"},
+		{"behind a proxy", site("http://www.example.com:8080", ""), "https://www.example.com/.logto/back-channel-logout"},
+		{"loopback", site("http://localhost:8080", ""), "http://localhost:8080/.logto/back-channel-logout"},
+		{"base_url", site("*.example.com", "base_url https://www.example.com"), "https://www.example.com/.logto/back-channel-logout"},
+		{"base_url elsewhere", site("a.example.com", "base_url https://b.example.com"), "https://a.example.com/.logto/back-channel-logout"},
+		{"a pattern", site("*.example.com", ""), "https://<host>/.logto/back-channel-logout"},
+		{"all hosts", site(":8080", ""), "https://<host>/.logto/back-channel-logout"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, report, text := checkCaddyfile(t, test.caddyfile, appSecret)
+			var got []string
+			for _, site := range report.SignIns[0].Sites {
+				got = append(got, site.BackChannelLogoutURIs...)
+			}
+			if strings.Join(got, " ") != test.want {
+				t.Errorf("%q", got)
+			}
+			for _, uri := range got {
+				if !strings.Contains(text, "\n    back-channel logout  "+uri+"\n") {
+					t.Errorf("it does not tell %s:\n%s", uri, text)
+				}
+			}
+			for sentence, want := range map[string]bool{
+				"Logto calls it, not a browser.":         true,
+				"choose one of these":                    len(got) > 1,
+				"OIDC_PROVIDER_SSRF_PROTECTION_DISABLED":  test.name == "loopback",
+			} {
+				if strings.Contains(text, sentence) != want {
+					t.Errorf("it tells %q: %t\n%s", sentence, !want, text)
+				}
+			}
+		})
+	}
+}
+
 func TestCheckTellsWhatKeepsTheEndpoints(t *testing.T) {
 	const auth = "logto_auth {\nendpoint TENANT\nSIGN_IN\n}\n"
 	for _, test := range []struct {
@@ -138,8 +184,9 @@ func TestCheckTellsWhatKeepsTheEndpoints(t *testing.T) {
 		{"nothing", "redir /old /new\n" + auth + "try_files {path} /index.html\nfile_server", 0, "redirect URI"},
 		{"redir", "redir https://example.com{uri}\n" + auth, 1, "the endpoints below /.logto are not reached: redir answers"},
 		{"redir of the path", "redir /.logto/* /x\n" + auth, 1, "redir (path /.logto/*) answers"},
-		{"redir that depends", "@mobile header User-Agent *Mobile*\nredir @mobile https://m.example.com\n" + auth, 1, "it depends whether the request matches header User-Agent *Mobile*"},
-		{"try_files", "root * /srv\ntry_files {path} =404\n" + auth + "file_server", 1, "it depends whether try_files … =404"},
+		{"redir that depends", "@mobile header User-Agent *Mobile*\nredir @mobile https://m.example.com\n" + auth, 1, "not every request for /.logto/callback is answered: it depends on whether the request matches header User-Agent *Mobile*\n"},
+		{"try_files", "root * /srv\ntry_files {path} =404\n" + auth + "file_server", 1, "try_files … =404 may answer /.logto/callback before logto_auth does: move it behind logto_auth, for example into a handle\n"},
+		{"try_files in a handle", "root * /srv\n" + auth + "handle {\ntry_files {path} =404\nfile_server\n}", 0, "redirect URI"},
 		{"a foreign handle", "handle /.logto/* {\nrespond no\n}\nhandle {\n" + auth + "}", 1, "respond (path /.logto/*) answers"},
 		{"in a handle", "handle /app/* {\n" + auth + "}\nrespond no", 1, "are not reached: respond answers"},
 		{"in a handle, nothing else", "handle /app/* {\n" + auth + "}", 1, "are not reached: nothing leads there"},

@@ -113,26 +113,43 @@ const anyHost = "<host>"
 
 // webhookSite tells what to enter for a host, which is empty for all hosts.
 func (s siteServer) webhookSite(host string, h *Handler) *webhookSite {
-	site := &webhookSite{Host: cmp.Or(host, "all hosts"), listen: s.Listen}
-	below := h.ownPath + "/" + webhookName
+	site := &webhookSite{Host: cmp.Or(host, "all hosts"), URLs: s.calledBy(host, h, h.ownPath+"/"+webhookName), listen: s.Listen}
 	switch {
-	case h.signIn != nil && h.signIn.base != nil && (host == "" || hostMatches([]string{host}, h.signIn.base.Hostname())):
-		site.URLs = []string{h.signIn.BaseURL + below}
-	case host == "" || strings.ContainsAny(host, "*{"):
-		site.URLs = []string{"https://" + anyHost + below}
+	case h.answersAtBase(host):
+	case len(site.URLs) == 1 && strings.Contains(site.URLs[0], anyHost):
 		site.Notes = append(site.Notes, anyHost+" is any host, with its port, by which Logto reaches the site")
-	default:
-		for _, origin := range s.origins(host) {
-			site.URLs = append(site.URLs, origin+below)
-		}
-		plain := slices.ContainsFunc(s.publicPorts(), func(port string) bool { return s.isPlain(host, port) })
-		if _, err := session.NewSite(host, false); err == nil {
-			site.Notes = append(site.Notes, "only a Logto on the same machine reaches it")
-		} else if plain {
-			site.Notes = append(site.Notes, "it is served over plain http: if no proxy in front speaks https, the address begins with http, and has the port that Caddy listens on")
-		}
+	case isLoopback(host):
+		site.Notes = append(site.Notes, "only a Logto on the same machine reaches it")
+	case slices.ContainsFunc(s.publicPorts(), func(port string) bool { return s.isPlain(host, port) }):
+		site.Notes = append(site.Notes, "it is served over plain http: if no proxy in front speaks https, the address begins with http, and has the port that Caddy listens on")
 	}
 	return site
+}
+
+// calledBy are the addresses of an endpoint by which Logto itself calls a host.
+func (s siteServer) calledBy(host string, h *Handler, path string) (addresses []string) {
+	switch {
+	case h.answersAtBase(host):
+		return []string{h.signIn.BaseURL + path}
+	case host == "" || strings.ContainsAny(host, "*{"):
+		return []string{"https://" + anyHost + path}
+	}
+	for _, origin := range s.origins(host) {
+		addresses = append(addresses, origin+path)
+	}
+	return addresses
+}
+
+// answersAtBase reports whether the base_url of a sign_in is an address of the
+// host, which is empty for all hosts.
+func (h *Handler) answersAtBase(host string) bool {
+	return h.signIn != nil && h.signIn.base != nil && (host == "" || hostMatches([]string{host}, h.signIn.base.Hostname()))
+}
+
+// isLoopback reports whether a host is this machine.
+func isLoopback(host string) bool {
+	_, err := session.NewSite(host, false)
+	return err == nil
 }
 
 // write prints it for people. The signing key is never shown.
