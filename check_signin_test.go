@@ -164,7 +164,7 @@ func TestCheckTellsTheBackChannelLogoutURI(t *testing.T) {
 			for sentence, want := range map[string]bool{
 				"Logto calls it, not a browser.":         true,
 				"choose one of these":                    len(got) > 1,
-				"OIDC_PROVIDER_SSRF_PROTECTION_DISABLED":  test.name == "loopback",
+				"OIDC_PROVIDER_SSRF_PROTECTION_DISABLED": test.name == "loopback",
 			} {
 				if strings.Contains(text, sentence) != want {
 					t.Errorf("it tells %q: %t\n%s", sentence, !want, text)

@@ -33,10 +33,10 @@ With --config the tenants of a config are checked. Where people sign in with a
 browser (sign_in), the app ID and the app secret are tested, by asking for tokens
 with a refresh token that is made up; the redirect and post sign-out URIs are
 printed that must be registered in Logto, and the back-channel logout URI; and it
-is said which directives keep the endpoints of sign-in from answering. Where a site takes webhooks
-(webhook_secret), their address is printed, and the events to choose in Logto;
-and it is said what keeps webhooks from that address, such as another logto_auth
-there with another signing key. No secret is ever printed.
+is said which directives keep the endpoints of sign-in from answering. Where a
+site takes webhooks (webhook_secret), their address is printed, and the events to
+choose in Logto; and it is said what keeps webhooks from that address, such as
+another logto_auth there with another signing key. No secret is ever printed.
 
 Exits with 0 if tokens of the tenant can be verified, 1 if not, and 2 if a flag
 or the config is wrong. If the tenant calls itself by a name that --issuer does

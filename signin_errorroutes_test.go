@@ -1,7 +1,10 @@
 package logtoauth
 
 import (
+	"encoding/json"
+	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -68,6 +71,43 @@ func TestErrorRoutesGetPagesWithoutTheQuery(t *testing.T) {
 				if answer := p.fetch(path); answer.StatusCode != status || !strings.Contains(answer.Body, "<h1>") {
 					t.Errorf("%s: %d %s", path, answer.StatusCode, answer.Body)
 				}
+			}
+		})
+	}
+}
+
+// Caddy logs an error that a handle_errors has answered at DEBUG, whatever its
+// status; docs/sign-in.md says so.
+func TestLevelOfFailedCallbacksInTheLogOfErrors(t *testing.T) {
+	site := strings.Replace(shownInErrors, "BEFORE", "", 1)
+	alone, routes, _ := strings.Cut(site, "\thandle_errors {")
+	for name, test := range map[string]struct{ site, level string }{
+		"with handle_errors":                {site, "debug"},
+		"with handle_errors of other sites": {alone + "}\nother.example.com {\n\thandle_errors {" + routes, "debug"},
+		"without":                           {alone + "}\n", "error"},
+		"with one that fails":               {strings.Replace(site, "handle_errors {", "handle_errors {\n\t\terror again 500", 1), "error"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMembers(t, test.site)
+			p := m.browser()
+			callback := p.callback(p.start("/page"), alice)
+			m.tenant.SetTokenFault(devtenant.ServerError)
+			if answer := p.fetch(callback); answer.StatusCode != http.StatusServiceUnavailable {
+				t.Errorf("%d %s", answer.StatusCode, answer.Body)
+			}
+			var levels []string
+			eventually(t, "a line of Caddy's", func() bool {
+				levels = nil
+				for line := range strings.Lines(m.Logs()) {
+					var entry struct{ Level, Logger string }
+					if json.Unmarshal([]byte(line), &entry) == nil && strings.HasPrefix(entry.Logger, "http.log.error") {
+						levels = append(levels, entry.Level)
+					}
+				}
+				return len(levels) > 0
+			})
+			if !slices.Equal(levels, []string{test.level}) {
+				t.Errorf("levels %v, want %s", levels, test.level)
 			}
 		})
 	}
