@@ -28,8 +28,11 @@ const (
 
 // revocation is an entry as the admin API takes and shows it.
 type revocation struct {
-	Issuer         string `json:"issuer,omitempty"`
-	Subject        string `json:"sub,omitempty"`
+	Issuer  string `json:"issuer,omitempty"`
+	Subject string `json:"sub,omitempty"`
+	// SessionsOf is the person of an entry that stands for many about their
+	// sessions. It is shown only, and is no Subject: their tokens go on.
+	SessionsOf     string `json:"sessions_of,omitempty"`
 	ClientID       string `json:"client_id,omitempty"`
 	OrganizationID string `json:"organization_id,omitempty"`
 	SessionID      string `json:"session_id,omitempty"`
@@ -40,6 +43,9 @@ type revocation struct {
 
 // entry is the revocation as an entry of the list, without an expiry.
 func (v *revocation) entry(now time.Time) (session.Entry, error) {
+	if v.SessionsOf != "" {
+		return session.Entry{}, errors.New("sessions_of is an entry that stands for many ended sessions: it can be neither made nor taken back, and goes when it expires")
+	}
 	var named []session.Entry
 	add := func(kind session.EntryKind, subject string) {
 		if subject != "" {
@@ -88,6 +94,8 @@ func shown(issuer string, entry session.Entry) revocation {
 	switch entry.Kind {
 	case session.BySubject:
 		v.Subject = entry.Subject
+	case session.BySessionsOf:
+		v.SessionsOf = entry.Subject
 	case session.ByClient:
 		v.ClientID = entry.Subject
 	case session.ByMember:
@@ -124,13 +132,14 @@ func writeRevocations(w http.ResponseWriter, list []revocation) error {
 }
 
 // allRevocations are the entries of all lists that were made by somebody, sorted
-// so that two answers can be compared. Sessions that ended otherwise, such as by
-// signing out, are no revocations.
+// so that two answers can be compared. A session that ended otherwise, such as by
+// signing out, is no revocation. But an entry that stands for many of them is
+// shown: it also ends sessions that nobody has named.
 func allRevocations() []revocation {
 	all := []revocation{}
 	for _, list := range startedLists() {
 		for _, entry := range list.list.Entries() {
-			if entry.Kind != session.BySession && entry.Kind != session.BySessionsOf {
+			if entry.Kind != session.BySession {
 				all = append(all, shown(list.issuer, entry))
 			}
 		}

@@ -1,6 +1,7 @@
 package logtoauth
 
 import (
+	"crypto/rand"
 	"fmt"
 	"maps"
 	"net/http"
@@ -78,6 +79,8 @@ func TestMistakesInAdminRevocations(t *testing.T) {
 		"several":            {`{"sub":"alice","jti":"x"}`, which, 400},
 		"three":              {`{"sub":"alice","organization_id":"acme","client_id":"x"}`, which, 400},
 		"no person's member": {`{"client_id":"alice","organization_id":"acme"}`, which, 400},
+		"many sessions":      {`{"sessions_of":"alice"}`, "can be neither made nor taken back", 400},
+		"a person's, too":    {`{"sub":"alice","sessions_of":"alice"}`, "can be neither made nor taken back", 400},
 		"unknown":            {`{"user":"alice"}`, `unknown field \"user\"`, 400},
 		"a number":           {`{"sub":7}`, "reading the body", 400},
 		"no time":            {`{"sub":"alice","not_before":"yesterday"}`, `\"yesterday\" is not a time like `, 400},
@@ -170,5 +173,54 @@ func TestRevocationsAreCounted(t *testing.T) {
 	}
 	if got := m.listed(); len(got) != 5 {
 		t.Errorf("listed are %v", got)
+	}
+}
+
+// More than 32 sessions of a person that have ended are one entry, which also ends
+// some that nobody has named. The list shows it as what it is. Nothing takes it
+// back.
+func TestManyEndedSessionsAreShown(t *testing.T) {
+	for name, end := range map[string]func(t *testing.T, m *members, p *person){
+		"by back-channel logouts": func(t *testing.T, m *members, _ *person) {
+			token := m.tenant.LogoutToken(devtenant.LogoutTokenRequest{ClientID: testApp, Subject: alice, SessionID: rand.Text()})
+			isTaken(t, "a logout", m.logOut(token), true)
+		},
+		"by sign-outs": func(_ *testing.T, _ *members, p *person) {
+			p.open("/.logto/sign-out", headers("Sec-Fetch-Site", "same-origin"))
+			p.signIn("/", alice)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMembers(t, revocable)
+			unnamed, out := m.browser(), m.browser()
+			unnamed.signIn("/", alice)
+			out.signIn("/", alice)
+			for range 33 {
+				isIn(t, "a session that nobody names", unnamed.fetch("/"))
+				pass(t, time.Second)
+				end(t, m, out)
+			}
+			sessionIsOver(t, "a session that nobody names", unnamed.fetch("/"))
+			var many []revocation
+			for _, v := range m.listed() {
+				if v.SessionsOf != "" {
+					many = append(many, v)
+				} else if v.SessionID == "" {
+					t.Errorf("listed is %+v", v)
+				}
+			}
+			if len(many) != 1 || many[0].NotBefore == "" || many[0].Expires == "" || many[0] != (revocation{Issuer: m.tenant.Issuer(), SessionsOf: alice, NotBefore: many[0].NotBefore, Expires: many[0].Expires}) {
+				t.Errorf("listed are %+v", many)
+			}
+			for body, want := range map[string]int{`{"sub":"` + alice + `"}`: http.StatusNotFound, `{"sessions_of":"` + alice + `"}`: http.StatusBadRequest} {
+				if status, answer := askRevocations(t, http.MethodDelete, body); status != want {
+					t.Errorf("DELETE %s: %d %s", body, status, answer)
+				}
+			}
+			isIn(t, "a token", m.show(testHost, m.token(devtenant.TokenRequest{Subject: alice, Extra: map[string]any{"iat": systemClock().Add(-time.Hour / 2).Unix()}})))
+			pass(t, time.Second)
+			unnamed.signIn("/", alice)
+			isIn(t, "a new sign-in", unnamed.fetch("/"))
+		})
 	}
 }
