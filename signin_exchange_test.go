@@ -126,12 +126,12 @@ func TestSignInsTellWhenTheTokenEndpointWorksAgain(t *testing.T) {
 func TestLargeTokenOfASignInIsKept(t *testing.T) {
 	m := newMembers(t, forTheAPI)
 	m.tenant.SetTokenFault(devtenant.AlterTokens(func(response map[string]any) {
-		token := tokenFor(alice)
+		token := tokenFor(bob)
 		token.Extra = map[string]any{"note": strings.Repeat("x", 6000)}
 		response["access_token"] = m.tenant.Token(token)
 	}))
 	p := m.browser()
-	if page := p.signIn("/", alice); page.Body != "hello alice session at /" || m.tenant.Counts().Refreshes != 0 {
+	if page := p.signIn("/", bob); page.Body != "hello bob session at /" || m.tenant.Counts().Refreshes != 0 {
 		t.Errorf("%d %s after %d refreshes", page.StatusCode, page.Body, m.tenant.Counts().Refreshes)
 	}
 	m.restart(forTheAPI)

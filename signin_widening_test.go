@@ -291,7 +291,7 @@ func TestSignInsForMoreAreNoLoop(t *testing.T) {
 	p := m.browser()
 	p.signIn("/", alice)
 	scopes := "\nscopes"
-	for _, scope := range strings.Fields("a b c d e f g") {
+	for scope := range strings.FieldsSeq("a b c d e f g") {
 		scopes += " " + scope
 		if err := m.Load(m.text(site(scopes))); err != nil {
 			t.Fatal(err)
