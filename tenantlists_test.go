@@ -1,6 +1,7 @@
 package logtoauth
 
 import (
+	"math/rand/v2"
 	"net/http"
 	"runtime"
 	"slices"
@@ -109,6 +110,36 @@ stranger.example.com {
 		keep, stranger := of.keep(), of.issuer == "https://stranger.example.com/oidc"
 		if want := 48 * time.Hour; !stranger && keep < want || stranger && keep >= want {
 			t.Errorf("%s keeps entries for %v", of.issuer, keep)
+		}
+	}
+}
+
+// In whichever order sites show it: what shares a name is one tenant, along a
+// chain of names, too, and at the sites that came before.
+func TestTenantListsAreJoinedAlongAChain(t *testing.T) {
+	sites := [][]string{{"a", "b"}, {"c", "d"}, {"e", "f"}, {"d", "e"}, {"b", "c"}, {"f"}, {"a"}}
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 50 {
+		random.Shuffle(len(sites), func(i, j int) { sites[i], sites[j] = sites[j], sites[i] })
+		app := new(App)
+		of := make(map[string]*endings) // by issuer, which is the first name of a site
+		var seen []*tenantLists
+		for _, names := range sites {
+			if of[names[0]] == nil {
+				of[names[0]] = newEndings(names[0])
+				t.Cleanup(of[names[0]].end)
+			}
+			seen = append(seen, app.listsOf(of[names[0]], &keys.Config{Issuers: names}))
+		}
+		for i, lists := range seen {
+			if got := len(lists.all()); got != len(of) {
+				t.Fatalf("%v: the site of %v has %d lists of %d", sites, sites[i], got, len(of))
+			}
+		}
+		for name, own := range of {
+			if got := len(*own.joined.all.Load()); got != len(of) {
+				t.Fatalf("%v: %s knows %d lists of %d", sites, name, got, len(of))
+			}
 		}
 	}
 }
