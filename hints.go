@@ -66,10 +66,10 @@ func hint(refusal *Refusal, info *AuthInfo, token string, site demand) string {
 	case ReasonCrossOrigin:
 		return "a page of another origin used the cookie token: list its origin in trusted_origins if it may"
 	}
-	if hint, ok := sessionHints[refusal.Reason]; ok {
+	if hint, ok := sessionDetailHints[refusal.Detail]; ok {
 		return hint
 	}
-	if hint, ok := sessionDetailHints[refusal.Detail]; ok {
+	if hint, ok := sessionHints[refusal.Reason]; ok {
 		return hint
 	}
 	return requirementHint(refusal, info, site)
@@ -89,8 +89,10 @@ var sessionHints = map[Reason]string{
 	ReasonTenantUnavailable: "the tenant's token endpoint, or Caddy's storage, does not answer; see the messages about it",
 }
 
-// sessionDetailHints explain why a session has no token for a request.
+// sessionDetailHints explain why there is no session, or no token of it for a
+// request.
 var sessionDetailHints = map[Detail]string{
+	detailInsecure:       insecureHint,
 	detailNoMember:       "Logto says that the person is in none of the organizations that the request asks for",
 	detailNotAskedFor:    "the session was signed in to before the site asked for this; the next page that the person opens signs in again",
 	detailNoRefreshToken: `the session has no refresh token to get this token with: leave offline on, or switch on "Always issue refresh token" for the app in the Logto console`,

@@ -155,6 +155,9 @@ const (
 	detailNoMember       Detail = "the person is in none of the organizations that are asked for"
 	detailNotAskedFor    Detail = "the session was signed in to for less"
 	detailNoRefreshToken Detail = "the session has no refresh token"
+
+	// detailInsecure is why nobody can have a session at the request's origin.
+	detailInsecure Detail = "no https"
 )
 
 // Error returns the text of the answer's body.

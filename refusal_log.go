@@ -35,7 +35,8 @@ func (h *Handler) sendsToLogto(state *requestState, r *http.Request, refusal *Re
 		return false
 	}
 	_, begins := h.signIn.beginsFor(state, r, refusal, needed)
-	return begins
+	_, err := h.signIn.origin(r)
+	return begins && err == nil
 }
 
 // person is whose session the browser shows, be it over or not; nil if it shows

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/caddy-logto/caddy-logto-auth/internal/caddytest"
 )
 
 // refusalLine is what a refusal's line in the log says.
@@ -58,6 +60,13 @@ func TestLogTellsOfBrowsers(t *testing.T) {
 	check("a revoked session", refusalLine{refusalMessage, ReasonSessionEnded, 401, alice, testApp, true, "has ended the session"})
 	p.open("/")
 	check("a person whose session is revoked", refusalLine{signInMessage, ReasonSessionEnded, 302, alice, testApp, true, "has ended the session"})
+
+	m = newMembersOver(t, caddytest.Start, strings.Replace(smallest, "www.example.com {", "http://www.example.com {", 1))
+	p = m.browser()
+	p.fetch("/")
+	check("a program over plain http", refusalLine{refusalMessage, ReasonNoSession, 401, "", "", false, "trusted_proxies"})
+	p.open("/")
+	check("a person over plain http", refusalLine{refusalMessage, ReasonNoSession, 401, "", "", false, "trusted_proxies"})
 
 	m = newMembers(t, strings.Replace(smallest, "SIGN_IN", "claim roles admin\nSIGN_IN", 1))
 	p = m.browser()

@@ -38,7 +38,11 @@ func (s *signIn) find(b *browser, r *http.Request) (*session.Session, *Refusal) 
 func (s *signIn) open(b *browser, r *http.Request) (*session.Session, *Refusal) {
 	at, err := s.origin(r)
 	if err != nil {
-		return nil, refuseNoSession()
+		refusal := refuseNoSession()
+		if !reachedByHTTPS(r) {
+			refusal.Detail = detailInsecure
+		}
+		return nil, refusal
 	}
 	b.at = at
 	found, err := s.app.ring.FindSession(at.Site, b.cookies)
