@@ -30,10 +30,15 @@ func (s *signIn) beginsFor(state *requestState, r *http.Request, refusal *Refusa
 	if s.Unauthenticated == unauthenticated401 || b.authorized || !isNavigation(r) {
 		return beginning{}, false
 	}
-	if !refusal.lacksSession() && !s.signInAgain(b, refusal, needed, s.handler.now()) {
-		return beginning{}, false
+	refused := refusal.lacksSession()
+	if !refused {
+		if !s.signInAgain(b, refusal, needed, s.handler.now()) {
+			return beginning{}, false
+		}
+		// What was asked for and not granted could go round in a circle.
+		refused = s.covers(b.cookie, needed)
 	}
-	return beginning{returnPath: s.returnPath(r), needed: needed, refused: refusal.lacksSession()}, true
+	return beginning{returnPath: s.returnPath(r), needed: needed, refused: refused}, true
 }
 
 // isPrefetch reports whether a browser only prepares for a navigation that may

@@ -306,11 +306,17 @@ func (s *signIn) signInAgain(b *browser, refusal *Refusal, needed []string, now 
 	case refusal.Reason != ReasonInsufficientScope && refusal.Reason != ReasonClaimMismatch:
 		return false
 	}
-	wanted := s.wanted()
-	if !b.cookie.Covers(mergeScopes(wanted.scopes, needed), wanted.resources) {
+	if !s.covers(b.cookie, needed) {
 		return true
 	}
 	return refusal.Detail == detailNotAskedFor && (!b.cookie.Token.IsZero() || now.Sub(b.cookie.SignedIn) >= time.Minute)
+}
+
+// covers reports whether a session was signed in to for all that the site needs,
+// and for these scopes.
+func (s *signIn) covers(of *session.Session, needed []string) bool {
+	wanted := s.wanted()
+	return of.Covers(mergeScopes(wanted.scopes, needed), wanted.resources)
 }
 
 // warnLeftOut tells once which claims do not fit into cookies.
