@@ -15,7 +15,6 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
-	"github.com/caddy-logto/caddy-logto-auth/internal/session"
 )
 
 // configReport is what a check of a config found.
@@ -156,8 +155,6 @@ func exampleOf(host string) string {
 // tells. A site over plain http is for a proxy in front, whose port is not known,
 // unless it is on loopback.
 func (s siteServer) origins(host string) []string {
-	_, err := session.NewSite(host, false)
-	loopback := err == nil
 	name := host
 	if strings.Contains(host, ":") {
 		name = "[" + host + "]"
@@ -166,10 +163,10 @@ func (s siteServer) origins(host string) []string {
 	for _, port := range s.publicPorts() {
 		scheme := "https"
 		if s.isPlain(host, port) {
-			if !loopback {
-				port = ""
-			} else {
+			if isLoopback(host) {
 				scheme = "http"
+			} else {
+				port = ""
 			}
 		}
 		origin := scheme + "://" + name
