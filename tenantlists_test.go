@@ -1,6 +1,8 @@
 package logtoauth
 
 import (
+	"cmp"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"runtime"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/caddy-logto/caddy-logto-auth/internal/devtenant"
 	"github.com/caddy-logto/caddy-logto-auth/internal/keys"
+	"github.com/caddy-logto/caddy-logto-auth/internal/session"
 )
 
 // namedSites are sites of one tenant that name it otherwise than the site that
@@ -214,4 +217,33 @@ func TestJoinedListsFollowTheConfigs(t *testing.T) {
 	cleanUp(second)
 	joined("apart again", one)
 	cleanUp(fourth)
+}
+
+// A session that stands for many that have ended is counted with them, on
+// whichever list of the tenant that is, and its refresh token is left alone: it
+// may be of one grant with a younger session's.
+func TestFoldedSessionOnAnotherListOfTheTenant(t *testing.T) {
+	for _, issuer := range []string{"", otherIssuer} {
+		m := newMembers(t, namedSites)
+		p, other := m.browser(), m.browser()
+		p.signIn("/", alice)
+		other.signIn("/", bob)
+		pass(t, time.Second)
+		now := systemClock()
+		folded := session.Entry{Kind: session.BySessionsOf, Subject: alice, NotBefore: now, Expires: now.Add(time.Hour)}
+		if err := listOf(t, cmp.Or(issuer, m.tenant.Issuer())).list.Add(t.Context(), folded); err != nil {
+			t.Fatal(err)
+		}
+		ended := counting(t, metrics.sessionsEnded)
+		sessionIsOver(t, "Alice", p.fetch("/"))
+		if got := ended(); len(got) != 0 {
+			t.Errorf("on the list of %q: counted %v", issuer, got)
+		}
+		revoke(t, revocation{Subject: bob})
+		sessionIsOver(t, "Bob", other.fetch("/"))
+		m.awaitRevocations(1)
+		if got := m.tenant.Counts().Revocation; got != 1 || !maps.Equal(ended(), map[string]float64{"revoked": 1}) {
+			t.Errorf("on the list of %q: %d refresh tokens are revoked, counted %v", issuer, got, ended())
+		}
+	}
 }
