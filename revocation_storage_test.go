@@ -46,6 +46,7 @@ func TestRevocationsWhereStorageFails(t *testing.T) {
 	m := newMembers(t, storing(t.TempDir(), revocable))
 	token := m.token(devtenant.TokenRequest{Subject: alice, Extra: map[string]any{"iat": systemClock().Add(-time.Minute).Unix()}})
 	revoke(t, revocation{Subject: alice})
+	isOut(t, "before", m.show(testHost, token)) // which waits for the first reading
 	failStorage(t, func(context.Context) error { return errors.New("the disk is gone") })
 	deadline := time.Now().Add(10 * time.Second)
 	for len(logLines(t, m.Logs(), notRead)) == 0 && time.Now().Before(deadline) {
